@@ -1,5 +1,7 @@
 package twinquery
 
+import "strings"
+
 // Expr is a parsed expression: *[Const], *[Path], *[Array], *[Unary], *[Binary], *[In], *[Call] or *[Index]. String returns
 // canonical text that parses to the same expression.
 type Expr interface {
@@ -132,13 +134,20 @@ func (c *Call) Offset() int { return c.pos }
 // Offset implements [Expr].
 func (ix *Index) Offset() int { return ix.X.Offset() }
 
-func (c *Const) precedence() int  { return precPrimary }
 func (x *Path) precedence() int   { return precPrimary }
 func (a *Array) precedence() int  { return precPrimary }
 func (c *Call) precedence() int   { return precPrimary }
 func (ix *Index) precedence() int { return precPrimary }
 func (in *In) precedence() int    { return precCompare }
 func (b *Binary) precedence() int { return b.Op.precedence() }
+
+func (c *Const) precedence() int {
+	if strings.HasPrefix(c.raw, "-") {
+		return precUnary
+	}
+	return precPrimary
+}
+
 func (u *Unary) precedence() int {
 	if u.Op == Not {
 		return precNot

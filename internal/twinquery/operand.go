@@ -87,11 +87,9 @@ func (p *parser) call() (Expr, error) {
 			Reason: "twin queries are known to have IS_DEFINED and STARTSWITH only",
 		})
 	case want != len(args):
-		expected := fmt.Sprintf("%s with %d arguments", name, want)
-		if want == 1 {
-			expected = name + " with 1 argument"
-		}
-		return nil, p.fail(token{kind: tokName, pos: t.pos, text: fmt.Sprintf("%s with %d", name, len(args))}, expected, "")
+		return nil, newError(p.text, t.pos, SyntaxError{
+			Expected: fmt.Sprintf("%s with %d argument(s)", name, want), Found: fmt.Sprintf("%d", len(args)),
+		})
 	}
 	return &Call{Name: name, Args: args, pos: t.pos}, nil
 }

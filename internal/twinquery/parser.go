@@ -176,15 +176,19 @@ func infix(t token) (Op, bool) {
 }
 
 func (p *parser) in(x Expr, negated bool) (Expr, error) {
-	t := p.peek()
+	t, after := p.peek(), p.tokens[p.next-1].text
 	if t.is("(") {
-		return nil, p.fail(t, `a list after "`+p.tokens[p.next-1].text+`"`, "lists stand in square brackets: IN ['a', 'b']")
+		return nil, p.fail(t, fmt.Sprintf("a list after %q", after), "lists stand in square brackets: IN ['a', 'b']")
 	}
-	list, err := p.expr(precPrimary)
+	list, err := p.prefix()
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := list.(*Array); !ok {
+	switch list.(type) {
+	case *Array:
+	case *Const, *Unary:
+		return nil, p.fail(t, fmt.Sprintf("a list after %q", after), "lists stand in square brackets: IN ['a', 'b']")
+	default:
 		p.note(Unknown{
 			Kind: UnknownSyntax, Offset: list.Offset(), Text: list.String(),
 			Reason: "the documented right side of IN and NIN is a list of constants",

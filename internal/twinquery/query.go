@@ -44,6 +44,7 @@ type Item struct {
 	Alias string
 
 	key string
+	pos int
 }
 
 // Key returns the name of the column in the rows: the alias, else the last element of the path. An aggregate without an
@@ -103,6 +104,13 @@ func (q *Query) String() string {
 		p.WriteString(" GROUP BY ")
 		q.GroupBy.print(&p)
 	}
+	return p.String()
+}
+
+// String returns canonical text.
+func (it *Item) String() string {
+	var p printer
+	it.print(&p)
 	return p.String()
 }
 
@@ -177,9 +185,10 @@ func (p *parser) items() ([]Item, error) {
 
 func (p *parser) item() (it Item, err error) {
 	t := p.peek()
+	it.pos = t.pos
 	switch {
 	case t.kind == tokName && p.after().is("("):
-		it, err = p.aggregate()
+		err = p.aggregate(&it)
 	case t.kind == tokName && !isKeyword(t.text) && !t.isWord("DISTINCT"):
 		it.Path, err = p.path()
 	default:
@@ -196,27 +205,27 @@ func (p *parser) item() (it Item, err error) {
 	return it, nil
 }
 
-func (p *parser) aggregate() (it Item, err error) {
+func (p *parser) aggregate(it *Item) (err error) {
 	t := p.advance()
 	it.Aggregate = Aggregate(strings.ToUpper(t.text))
 	switch it.Aggregate {
 	case Count, Avg, Sum, Min, Max:
 	default:
-		return it, p.fail(t, "COUNT, AVG, SUM, MIN or MAX", "other functions cannot stand after SELECT")
+		return p.fail(t, "COUNT, AVG, SUM, MIN or MAX", "other functions cannot stand after SELECT")
 	}
 	p.advance()
 	if it.Aggregate != Count {
 		if it.Path, err = p.path(); err != nil {
-			return it, err
+			return err
 		}
 	}
 	if p.skip(")") {
-		return it, nil
+		return nil
 	}
 	if it.Aggregate == Count {
-		return it, p.fail(p.peek(), `")"`, "COUNT() takes no argument")
+		return p.fail(p.peek(), `")"`, "COUNT() takes no argument")
 	}
-	return it, p.fail(p.peek(), `")"`, "")
+	return p.fail(p.peek(), `")"`, "")
 }
 
 // source parses devices, devices.modules or devices.jobs.
@@ -270,7 +279,8 @@ func (p *parser) groupBy(q *Query) (err error) {
 func (p *parser) checkItems(q *Query) error {
 	at := func(path *Path) token { return token{kind: tokName, pos: path.pos, text: path.String()} }
 	if q.Source == Jobs && !q.IsAll() {
-		return p.fail(p.tokens[1], "*", "of rows of jobs only SELECT * is possible")
+		first := q.Items[0]
+		return p.fail(token{kind: tokName, pos: first.pos, text: first.String()}, "*", "of rows of jobs only SELECT * is possible")
 	}
 	if q.GroupBy != nil && q.IsAll() {
 		return p.fail(at(q.GroupBy), "no GROUP BY after SELECT *", "name the property and an aggregate after SELECT")
