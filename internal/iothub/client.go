@@ -109,10 +109,10 @@ type Page struct {
 }
 
 // QueryPage reads one page of a device-twin query: the first for an empty continuation token, else the one that the token
-// of the page before asks for, with the same query text. max is the wished number of rows, 0 for the hub's default; the hub
-// gives at most 100. Every error is an *Error.
-func (c *Client) QueryPage(ctx context.Context, query, continuation string, max int) (Page, error) {
-	x := &exchange{op: OpQuery, continuation: continuation, maxItems: max, limit: maxPage}
+// of the page before asks for, with the same query text. maxItems is the wished number of rows, 0 for the hub's default;
+// the hub gives at most 100. Every error is an *Error.
+func (c *Client) QueryPage(ctx context.Context, query, continuation string, maxItems int) (Page, error) {
+	x := &exchange{op: OpQuery, continuation: continuation, maxItems: maxItems, limit: maxPage}
 	body, err := json.Marshal(map[string]string{"query": query})
 	if err != nil {
 		return Page{}, x.fail(Rejected, err)

@@ -183,6 +183,19 @@ func TestUpdateTwinIgnoresTheAnswersBody(t *testing.T) {
 	}
 }
 
+// The twins that answer updates are read to their end, or each update would cost a connection.
+func TestUpdateTwinKeepsTheConnection(t *testing.T) {
+	t.Parallel()
+	h := newHub(t, play(200, `{"tags":{"note":"`+strings.Repeat("x", 70<<10)+`"}}`))
+	c := newClient(t, h.options())
+	patch, err := NewTwinPatch(nil, json.RawMessage(`{"a":1}`))
+	require.NoError(t, err)
+	for range 5 {
+		require.NoError(t, c.UpdateTwin(context.Background(), "d1", patch))
+	}
+	require.Equal(t, 1, h.connections())
+}
+
 // Pages of one query must not share memory: the library decodes each into the maps of the one before.
 func TestQueryPagesAreIndependent(t *testing.T) {
 	t.Parallel()

@@ -90,7 +90,7 @@ type Error struct {
 	Number int
 	// Message is the hub's text, or what went wrong on the way; at most 1 KiB.
 	Message string
-	// Wait is how long the hub asks to wait, from its Retry-After header or its text; 0 if it does not say.
+	// Wait is how long the hub asks to wait, from its Retry-After header or its text, at most an hour; 0 if it does not say.
 	Wait time.Duration
 	// TrackingID is what Azure support asks for.
 	TrackingID string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -179,4 +180,25 @@ func TestOneCallerRenewsWhileOthersGoOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	require.Equal(t, 1, credential.count())
+}
+
+func TestFirstCallersShareOneToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		credential := &fakeCredential{gate: make(chan struct{})}
+		s := newTokenSource(credential)
+		headers := make(chan string, 8)
+		for range 8 {
+			go func() {
+				header, _ := s.header(context.Background())
+				headers <- header
+			}()
+		}
+		synctest.Wait() // one asks for a token, seven wait for it
+		close(credential.gate)
+		for range 8 {
+			require.Equal(t, "Bearer "+testToken+"1", <-headers)
+		}
+		require.Equal(t, 1, credential.count())
+	})
 }

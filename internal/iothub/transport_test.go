@@ -187,10 +187,10 @@ func TestNoAnswerInTime(t *testing.T) {
 	t.Parallel()
 	h := newHub(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	m := newMethod(t)
-	c := hurried(newClient(t, h.options()), m, 300*time.Millisecond)
+	c := hurried(newClient(t, h.options()), m, time.Second)
 	e := invokeErr(t, c, m)
 	require.Equal(t, Lost, e.Kind)
-	require.Equal(t, "no answer within 300ms", e.Message)
+	require.Equal(t, "no answer within 1s", e.Message)
 	require.NotErrorIs(t, e, context.DeadlineExceeded, "it was not the caller's deadline")
 	require.True(t, e.MayHaveExecuted())
 }
@@ -278,7 +278,7 @@ func TestParallelCallsShareConnections(t *testing.T) {
 	workers.Wait()
 	require.Empty(t, failures)
 	require.Len(t, h.seen(), parallel*calls)
-	require.LessOrEqual(t, h.connections(), 2*parallel)
+	require.Less(t, h.connections(), parallel*calls/4, "a burst dials ahead of need, but not for each call")
 }
 
 func TestConnectionPoolSettings(t *testing.T) {
