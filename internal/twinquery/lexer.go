@@ -83,19 +83,25 @@ func (l *lexer) next() token {
 	}
 	r, size := utf8.DecodeRuneInString(rest)
 	afterDot := l.last().is(".")
-	digit := isDigit(r) || r == '.' && len(rest) > 1 && isDigit(rune(rest[1])) && !l.last().isElement()
+	fraction := r == '.' && len(rest) > 1 && isDigit(rune(rest[1])) && !l.touchesElement()
 	switch {
 	case isNameStart(r) || afterDot && isDigit(r):
 		return l.take(tokName, size+prefixLen(rest[size:], isNamePart))
 	case afterDot && strings.HasPrefix(rest, "[["):
 		return l.quotedName(rest)
-	case digit:
+	case isDigit(r) || fraction:
 		return l.number(rest)
 	case r == '\'' || r == '"':
-		return l.str(rest)
+		return l.quotedString(rest)
 	default:
 		return l.symbol(rest)
 	}
+}
+
+// touchesElement reports whether a name ends at the current position, so that a dot here goes on with a path.
+func (l *lexer) touchesElement() bool {
+	t := l.last()
+	return t.isElement() && t.pos+len(t.text) == l.pos
 }
 
 func (t token) isElement() bool { return t.kind == tokName || t.kind == tokQuoted }

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// str reads a string in single or double quotes. Documented escapes are \', \", \\ and \uXXXX.
-func (l *lexer) str(rest string) token {
+// quotedString reads a string in single or double quotes. Documented escapes are \', \", \\ and \uXXXX.
+func (l *lexer) quotedString(rest string) token {
 	var content strings.Builder
 	quote := rest[0]
 	for i := 1; i < len(rest); {

@@ -26,6 +26,7 @@ func TestParseCondition_printsCanonically(t *testing.T) {
 		"properties.reported.[[$iotin:deviceinfo]]":       "properties.reported.[[$iotin:deviceinfo]]",
 		"properties.reported.$version > 4":                "properties.reported.$version > 4",
 		"tags.[[plain]].5th = .5":                         "tags.plain.5th = .5",
+		"tags.a = 1 AND .5 < 1":                           "tags.a = 1 AND .5 < 1",
 		"tags.x<>-1 and TRUE":                             "tags.x != -1 AND true",
 		"tags.x = 0xFf OR tags.x=undefined":               "tags.x = 0xFf OR tags.x = undefined",
 		"tags.a NIN [1,[2,'x'],null]":                     "tags.a NIN [1, [2, 'x'], null]",

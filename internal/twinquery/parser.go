@@ -101,25 +101,25 @@ func foreignWord(t token) string {
 
 func (p *parser) note(u Unknown) { p.unknown = append(p.unknown, newUnknown(p.text, u)) }
 
-// tooLong returns an error if text has more than max characters.
-func tooLong(text string, max int) error {
-	if len(text) <= max || utf8.RuneCountInString(text) <= max {
+// tooLong returns an error if text has more than limit characters.
+func tooLong(text string, limit int) error {
+	if len(text) <= limit || utf8.RuneCountInString(text) <= limit {
 		return nil
 	}
 	offset := 0
-	for range max {
+	for range limit {
 		_, size := utf8.DecodeRuneInString(text[offset:])
 		offset += size
 	}
 	return newError(text, offset, SyntaxError{
-		Expected: fmt.Sprintf("at most %d characters", max),
+		Expected: fmt.Sprintf("at most %d characters", limit),
 		Found:    fmt.Sprintf("%d", utf8.RuneCountInString(text)),
 		Hint:     "mark the devices with a tag instead of listing them, or split the list",
 	})
 }
 
-// expr parses operators that bind at least as strongly as min.
-func (p *parser) expr(min int) (Expr, error) {
+// expr parses operators that bind at least as strongly as strength.
+func (p *parser) expr(strength int) (Expr, error) {
 	if p.depth++; p.depth > MaxDepth {
 		return nil, p.fail(p.peek(), fmt.Sprintf("at most %d levels of nesting", MaxDepth), "")
 	}
@@ -130,7 +130,7 @@ func (p *parser) expr(min int) (Expr, error) {
 	}
 	for {
 		op, ok := infix(p.peek())
-		if !ok || op.precedence() < min {
+		if !ok || op.precedence() < strength {
 			return left, nil
 		}
 		p.advance()

@@ -9,39 +9,39 @@ import (
 // printer writes canonical text: single quotes, one space around operators, only the parentheses that are needed.
 type printer struct{ strings.Builder }
 
-func text(e Expr) string {
+func canonical(e Expr) string {
 	var p printer
 	e.print(&p)
 	return p.String()
 }
 
 // String returns canonical text.
-func (c *Const) String() string { return text(c) }
+func (c *Const) String() string { return canonical(c) }
 
 // String returns canonical text; elements that are no plain names stand in double brackets.
-func (x *Path) String() string { return text(x) }
+func (x *Path) String() string { return canonical(x) }
 
 // String returns canonical text.
-func (a *Array) String() string { return text(a) }
+func (a *Array) String() string { return canonical(a) }
 
 // String returns canonical text.
-func (u *Unary) String() string { return text(u) }
+func (u *Unary) String() string { return canonical(u) }
 
 // String returns canonical text.
-func (b *Binary) String() string { return text(b) }
+func (b *Binary) String() string { return canonical(b) }
 
 // String returns canonical text.
-func (in *In) String() string { return text(in) }
+func (in *In) String() string { return canonical(in) }
 
 // String returns canonical text.
-func (c *Call) String() string { return text(c) }
+func (c *Call) String() string { return canonical(c) }
 
 // String returns canonical text.
-func (ix *Index) String() string { return text(ix) }
+func (ix *Index) String() string { return canonical(ix) }
 
-// operand prints e, in parentheses if it binds weaker than min.
-func (p *printer) operand(e Expr, min int) {
-	if e.precedence() >= min {
+// operand prints e, in parentheses if it binds weaker than strength.
+func (p *printer) operand(e Expr, strength int) {
+	if e.precedence() >= strength {
 		e.print(p)
 		return
 	}
