@@ -1,0 +1,124 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+const maxProbeDelay = time.Minute
+
+// change reads a run, lets edit change it, and stores it, again as often as somebody else was faster. edit returns false
+// when there is nothing to store. The run that stands is returned, and its job shows the run's status.
+func (d *Dispatcher) change(ctx context.Context, runID string, edit func(*job.Run) (bool, error)) (*job.Run, error) {
+	for {
+		run, err := d.store.Run(ctx, runID)
+		if err != nil {
+			return nil, err
+		}
+		before := run.Status
+		store, err := edit(run)
+		if err != nil || !store {
+			return run, err
+		}
+		err = d.store.SaveRun(ctx, run)
+		if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
+			continue
+		}
+		if err == nil && run.Status != before {
+			err = d.reflect(ctx, run)
+		}
+		return run, err
+	}
+}
+
+// reflect shows the run's status in its job and in the lists of jobs. Whoever changes a run's status calls it; the timer
+// does when they died in between.
+func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
+	for {
+		rec, err := d.record(ctx, run)
+		if err != nil {
+			return err
+		}
+		if from := rec.Status; !from.Ended() && from != run.Status {
+			rec.Reflect(run)
+			err = d.store.SaveJob(ctx, rec, from)
+			if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
+				continue
+			}
+			if err == nil {
+				d.opts.Logger.Info("the job's status changed", "job", rec.JobID, "run", run.ID, "from", from, "to", run.Status,
+					"endReason", run.EndReason, "devices", run.Devices)
+			}
+		}
+		return err
+	}
+}
+
+// block stops a run because of a fault of the hub that is none of its devices'. A run that is blocked already waits longer.
+func (d *Dispatcher) block(ctx context.Context, runID string, fault error, planning bool) error {
+	now := d.now()
+	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
+		b := run.Block
+		switch {
+		case run.Status == job.StatusRunning:
+			b = &job.Block{Since: now}
+		case run.Status != job.StatusBlocked:
+			return false, nil
+		}
+		if err := run.Become(job.StatusBlocked, now); err != nil {
+			return false, err
+		}
+		delay := min(maxProbeDelay, d.opts.ProbeDelay<<min(b.Probes, 10))
+		run.Block = &job.Block{
+			Reason: fault.Error(), Code: codeOf(fault), Since: b.Since, ProbeAt: now.Add(delay),
+			Probes: b.Probes + 1, Planning: planning,
+		}
+		return true, nil
+	})
+	if err == nil && run.Status == job.StatusBlocked {
+		d.opts.Logger.Warn("the run is blocked by the hub and goes on when it is back",
+			"job", run.JobID, "run", run.ID, "reason", run.Block.Reason, "probeAt", run.Block.ProbeAt)
+	}
+	return err
+}
+
+// unblock lets a blocked run go on and wakes its supervisor, which sends what was held back.
+func (d *Dispatcher) unblock(ctx context.Context, runID string) error {
+	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
+		if run.Status != job.StatusBlocked {
+			return false, nil
+		}
+		run.Resend = true
+		return true, run.Become(job.StatusRunning, d.now())
+	})
+	if err != nil {
+		return fmt.Errorf("unblocking run %s: %w", runID, err)
+	}
+	return d.wake(ctx, run)
+}
+
+// wake sends a supervise message that is handled at once; the one that is under way dies when it arrives.
+func (d *Dispatcher) wake(ctx context.Context, run *job.Run) error {
+	return d.send(ctx, message{Kind: kindSupervise, Run: run.ID, Generation: run.Generation}, 0)
+}
+
+func codeOf(err error) string {
+	var he *iothub.Error
+	if errors.As(err, &he) {
+		return he.Code
+	}
+	return ""
+}
+
+func waitOf(err error) time.Duration {
+	var he *iothub.Error
+	if errors.As(err, &he) {
+		return he.Wait
+	}
+	return 0
+}

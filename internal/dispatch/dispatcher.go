@@ -1,0 +1,129 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+)
+
+// Hub calls devices and selects them.
+type Hub interface {
+	InvokeMethod(ctx context.Context, deviceID string, m *iothub.Method) (iothub.MethodResult, error)
+	UpdateTwin(ctx context.Context, deviceID string, patch *iothub.TwinPatch) error
+	QueryPage(ctx context.Context, query, continuation string, max int) (iothub.Page, error)
+}
+
+// Queue sends messages to RunShard.
+type Queue interface {
+	Send(ctx context.Context, body []byte, delay time.Duration) error
+}
+
+// Options of a Dispatcher; each zero value means the default.
+type Options struct {
+	Logger *slog.Logger     // slog.Default
+	Now    func() time.Time // time.Now
+	// Tick is the time between two timer ticks, 10 s. What is due within two of them is started.
+	Tick time.Duration
+	// CallsInFlight is how many device calls one process has under way at most, 512.
+	CallsInFlight int
+	// Slice is how long an invocation starts new calls, or selects devices, 60 s.
+	Slice time.Duration
+	// Lease is how long a claim lives unless it is renewed, 30 s.
+	Lease time.Duration
+	// Flush is the longest time between an outcome and its storage while a slice runs, 3 s.
+	Flush time.Duration
+	// Silence is how long nobody may supervise a run before the timer repairs it, 15 s.
+	Silence time.Duration
+	// Attempts is how often a device is called when the hub fails or the connection breaks, 5.
+	Attempts int
+	// RetryDelay is the time before the second attempt; it doubles with every further one. 1 s.
+	RetryDelay time.Duration
+	// ProbeDelay is the time before a blocked run asks the hub again, 5 s; it doubles up to a minute.
+	ProbeDelay time.Duration
+	// OpenShards is how many shards of a run are enqueued at least ahead of its workers, 128.
+	OpenShards int
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.Tick = cmp.Or(o.Tick, 10*time.Second)
+	o.CallsInFlight = cmp.Or(o.CallsInFlight, 512)
+	o.Slice = cmp.Or(o.Slice, time.Minute)
+	o.Lease = cmp.Or(o.Lease, 30*time.Second)
+	o.Flush = cmp.Or(o.Flush, 3*time.Second)
+	o.Silence = cmp.Or(o.Silence, 15*time.Second)
+	o.Attempts = cmp.Or(o.Attempts, 5)
+	o.RetryDelay = cmp.Or(o.RetryDelay, time.Second)
+	o.ProbeDelay = cmp.Or(o.ProbeDelay, 5*time.Second)
+	o.OpenShards = cmp.Or(o.OpenShards, 128)
+	return o
+}
+
+// Dispatcher is one process's share of the work. It is safe for concurrent use and keeps nothing that must last.
+type Dispatcher struct {
+	store *tablestore.Store
+	queue Queue
+	hub   Hub
+	opts  Options
+	runs  runCache
+	gate  *gate
+}
+
+// New gives a dispatcher.
+func New(store *tablestore.Store, queue Queue, hub Hub, opts Options) *Dispatcher {
+	d := &Dispatcher{store: store, queue: queue, hub: hub, opts: opts.withDefaults()}
+	d.runs = newRunCache(store.Run, d.opts.Now)
+	d.gate = newGate(d.opts.CallsInFlight, d.opts.Now)
+	return d
+}
+
+func (d *Dispatcher) now() time.Time { return d.opts.Now().UTC() }
+
+// Delivery is a message as RunShard got it.
+type Delivery struct {
+	Body []byte
+	// Owner names this invocation; no other has the same name.
+	Owner string
+	// Redelivered says that an earlier delivery of the message did not end well.
+	Redelivered bool
+}
+
+// Handle carries one message out. What is to be expected, from throttling to a lost claim, is no error; an error means that
+// storage failed, and that the message is to be delivered again.
+func (d *Dispatcher) Handle(ctx context.Context, in Delivery) error {
+	m, err := parseMessage(in.Body)
+	if err != nil {
+		return err
+	}
+	switch m.Kind {
+	case kindPlan:
+		err = d.plan(ctx, m, in)
+	case kindShard:
+		err = d.slice(ctx, m, in)
+	case kindSupervise:
+		err = d.supervise(ctx, m, in)
+	case kindPurge:
+		err = d.purge(ctx, m)
+	}
+	if lostRace(err) {
+		d.opts.Logger.Debug("another worker was first", "kind", m.Kind, "run", m.Run, "shard", m.Shard, "error", err)
+		return nil
+	}
+	return err
+}
+
+// lostRace reports whether err says that a row is gone or was changed by somebody else, who goes on with the work.
+func lostRace(err error) bool {
+	return errors.Is(err, job.ErrConflict) || errors.Is(err, job.ErrNotFound) || errors.Is(err, job.ErrExists)
+}

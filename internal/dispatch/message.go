@@ -1,0 +1,64 @@
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// kind says what a message asks for.
+type kind string
+
+const (
+	kindPlan      kind = "plan"      // select the next stretch of a run's devices
+	kindShard     kind = "shard"     // call the devices of a shard
+	kindSupervise kind = "supervise" // move a run on
+	kindPurge     kind = "purge"     // delete the rows of a deleted job's run
+)
+
+// message is the text of a queue message. Its member names are none that the Functions host keeps in Metadata.
+type message struct {
+	Kind       kind   `json:"kind"`
+	Run        string `json:"run"`
+	Shard      int    `json:"shard,omitempty"`
+	Generation int    `json:"generation,omitempty"`
+	// Probe marks the one message that a blocked run lets through.
+	Probe bool `json:"probe,omitempty"`
+}
+
+func (m message) String() string {
+	return fmt.Sprintf("%s of run %s, shard %d", m.Kind, m.Run, m.Shard)
+}
+
+func parseMessage(body []byte) (message, error) {
+	var m message
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return m, fmt.Errorf("reading a queue message: %w", err)
+	}
+	switch m.Kind {
+	case kindPlan, kindShard, kindSupervise, kindPurge:
+	default:
+		return m, fmt.Errorf("reading a queue message: kind %q is not known", m.Kind)
+	}
+	if m.Run == "" || m.Shard < 0 || m.Generation < 0 {
+		return m, fmt.Errorf("reading a queue message: run, shard or generation is missing or wrong")
+	}
+	return m, nil
+}
+
+// send enqueues m to arrive after delay. Delays are whole seconds in Storage queues; d is cut, not rounded up, because
+// who handles a message early can wait, and who handles it late can not.
+func (d *Dispatcher) send(ctx context.Context, m message, delay time.Duration) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encoding a message: %w", err)
+	}
+	if err := d.queue.Send(ctx, text, max(delay, 0).Truncate(time.Second)); err != nil {
+		return fmt.Errorf("sending %s: %w", m, err)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// operation is what a run does to each device; its body is encoded once.
+type operation struct {
+	do func(ctx context.Context, deviceID string) (job.Outcome, error)
+}
+
+// operation reads the run's job and prepares its operation.
+func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, error) {
+	return d.runs.operation(run.ID, func() (*operation, error) {
+		rec, err := d.record(ctx, run)
+		if err != nil {
+			return nil, err
+		}
+		switch rec.Type {
+		case job.TypeMethod:
+			return d.methodOperation(rec.Method)
+		case job.TypeTwin:
+			return d.twinOperation(rec.UpdateTwin)
+		}
+		return nil, fmt.Errorf("job %s: type %q is not known", rec.JobID, rec.Type)
+	})
+}
+
+// record reads the job of a run. A job that was deleted and created again has another run: that is job.ErrNotFound too.
+func (d *Dispatcher) record(ctx context.Context, run *job.Run) (*job.Record, error) {
+	rec, err := d.store.Job(ctx, run.JobID)
+	if err != nil {
+		return nil, err
+	}
+	if rec.RunID != run.ID {
+		return nil, fmt.Errorf("job %s no longer has run %s: %w", run.JobID, run.ID, job.ErrNotFound)
+	}
+	return rec, nil
+}
+
+func (d *Dispatcher) methodOperation(m *job.Method) (*operation, error) {
+	method, err := iothub.NewMethod(m.Name, m.Payload,
+		time.Duration(m.ResponseTimeoutInSeconds)*time.Second, time.Duration(m.ConnectTimeoutInSeconds)*time.Second)
+	if err != nil {
+		return nil, fmt.Errorf("preparing method %s: %w", m.Name, err)
+	}
+	return &operation{do: func(ctx context.Context, deviceID string) (job.Outcome, error) {
+		result, err := d.hub.InvokeMethod(ctx, deviceID, method)
+		if err != nil {
+			return job.Outcome{}, err
+		}
+		o := job.Outcome{State: job.Succeeded, StatusCode: result.Status, Answer: result.Payload}
+		if result.Status < 200 || result.Status > 299 {
+			o.State, o.Reason = job.Failed, job.DeviceError
+		}
+		return o, nil
+	}}, nil
+}
+
+func (d *Dispatcher) twinOperation(u *job.TwinUpdate) (*operation, error) {
+	var desired json.RawMessage
+	if u.Properties != nil {
+		desired = u.Properties.Desired
+	}
+	patch, err := iothub.NewTwinPatch(u.Tags, desired)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the twin update: %w", err)
+	}
+	return &operation{do: func(ctx context.Context, deviceID string) (job.Outcome, error) {
+		if err := d.hub.UpdateTwin(ctx, deviceID, patch); err != nil {
+			return job.Outcome{}, err
+		}
+		return job.Outcome{State: job.Succeeded}, nil
+	}}, nil
+}
+
+// verdict is what an attempt's error means for its execution.
+type verdict int
+
+const (
+	final     verdict = iota // the outcome stands
+	again                    // may have reached the device; to be tried again while attempts are left
+	throttled                // never reached the device; wait as the hub asks
+	hubFault                 // never reached the device; nothing is wrong with it
+	stopped                  // we ended the call ourselves
+)
+
+// judge folds an error of the hub client to a verdict and the outcome that stands, or stands after the last attempt.
+func judge(err error) (verdict, job.Outcome) {
+	text := []byte(err.Error())
+	failed := func(r job.Reason) job.Outcome { return job.Outcome{State: job.Failed, Reason: r, Answer: text} }
+	switch iothub.KindOf(err) {
+	case iothub.Offline:
+		return final, failed(job.DeviceOffline)
+	case iothub.NotFound:
+		return final, failed(job.DeviceNotFound)
+	case iothub.TimedOut:
+		return final, job.Outcome{State: job.TimedOut, Reason: job.DeviceNoAnswer, Answer: text}
+	case iothub.Unreadable:
+		return final, failed(job.UnreadableAnswer)
+	case iothub.Rejected:
+		return final, failed(job.RequestRejected)
+	case iothub.Throttled:
+		return throttled, job.Outcome{}
+	case iothub.HubFault:
+		return hubFault, job.Outcome{}
+	case iothub.Canceled:
+		return stopped, job.Outcome{}
+	case iothub.Lost:
+		return again, failed(job.ConnectionLost)
+	default:
+		return again, failed(job.HubError)
+	}
+}

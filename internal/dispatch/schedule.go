@@ -1,0 +1,326 @@
+package dispatch
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+	"github.com/fleetjobs/fleetjobs/internal/twinquery"
+)
+
+// What a request meets that is not wrong in itself.
+var (
+	ErrIDTaken   = errors.New("the job id is taken by a job with another definition")
+	ErrKeyReused = errors.New("the Idempotency-Key was used with another definition")
+	ErrEnded     = errors.New("the job has ended")
+	ErrNotEnded  = errors.New("the job has not ended yet")
+)
+
+// uploadTime is how long the creation of a job may take before its rows are swept.
+const uploadTime = time.Hour
+
+// Create stores a job and, when it is due soon, starts it. With an id in def, or with an idempotency key, a repeated request
+// gives the job that the first one made. The error is job.Faults when the hub refuses the target.
+func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string) (*job.Record, error) {
+	hash, err := def.Hash()
+	if err != nil {
+		return nil, err
+	}
+	rec := &job.Record{Definition: def, Hash: hash, KeyHash: keyHash(key)}
+	if old, err := d.existing(ctx, rec); old != nil || err != nil {
+		return old, err
+	}
+	if rec.Warnings, err = d.CheckTarget(ctx, def); err != nil {
+		return nil, err
+	}
+	now := d.now()
+	rec.CreatedAt, rec.Status = now, job.StatusScheduled
+	if rec.StartTime.IsZero() {
+		rec.StartTime = now
+	}
+	if rec.JobID == "" {
+		rec.JobID = uuid.NewString()
+	}
+	rec.RunID = rec.JobID + "." + nonce()
+	if err := d.upload(ctx, rec); err != nil {
+		return nil, err
+	}
+	if err := d.store.CreateJob(ctx, rec); err != nil {
+		if errors.Is(err, job.ErrExists) {
+			return d.existing(ctx, rec) // somebody else was faster
+		}
+		return nil, err
+	}
+	if rec.StartTime.Before(now.Add(2 * d.opts.Tick)) {
+		if err := d.start(ctx, rec); err != nil {
+			d.opts.Logger.Warn("the job is stored; the timer will start it", "job", rec.JobID, "error", err)
+		}
+	}
+	return rec, nil
+}
+
+func nonce() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+func keyHash(key string) string {
+	if key == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:16])
+}
+
+// existing gives the job that an earlier request of the same content made, nil when there is none.
+func (d *Dispatcher) existing(ctx context.Context, rec *job.Record) (*job.Record, error) {
+	id, taken := rec.JobID, ErrIDTaken
+	if rec.KeyHash != "" {
+		var err error
+		if id, err = d.store.JobByKey(ctx, rec.KeyHash); err != nil {
+			return none(err)
+		}
+		taken = ErrKeyReused
+	}
+	if id == "" {
+		return nil, nil
+	}
+	old, err := d.store.Job(ctx, id)
+	if err != nil {
+		return none(err)
+	}
+	if old.Hash != rec.Hash {
+		return nil, taken
+	}
+	return old, nil
+}
+
+func none(err error) (*job.Record, error) {
+	if errors.Is(err, job.ErrNotFound) {
+		return nil, nil
+	}
+	return nil, err
+}
+
+// upload stores an explicit target in rows of its own, before the job that refers to them.
+func (d *Dispatcher) upload(ctx context.Context, rec *job.Record) error {
+	ids := rec.DeviceIDs
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := d.store.BeginUpload(ctx, rec.RunID, rec.CreatedAt.Add(uploadTime)); err != nil {
+		return err
+	}
+	rec.DeviceCount, rec.DeviceIDs = len(ids), nil
+	rec.ListChunks = (len(ids) + tablestore.ListChunk - 1) / tablestore.ListChunk
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(startsAtOnce)
+	for n := range rec.ListChunks {
+		part := ids[n*tablestore.ListChunk : min(len(ids), (n+1)*tablestore.ListChunk)]
+		g.Go(func() error { return d.store.PutList(ctx, rec.RunID, n, part) })
+	}
+	return g.Wait()
+}
+
+// CheckTarget asks the hub about a condition with constructs that our parser does not know. A refusal is job.Faults; when
+// the hub can not be asked, the job is accepted with a warning.
+func (d *Dispatcher) CheckTarget(ctx context.Context, def job.Definition) ([]string, error) {
+	if def.QueryCondition == "" {
+		return nil, nil
+	}
+	condition, err := twinquery.ParseCondition(def.QueryCondition)
+	if err != nil {
+		return nil, fmt.Errorf("queryCondition: %w", err)
+	}
+	doubts, warnings := doubtful(condition)
+	if doubts == nil {
+		return warnings, nil
+	}
+	_, err = d.hub.QueryPage(ctx, condition.Query("deviceId"), "", 1)
+	switch iothub.KindOf(err) {
+	case iothub.None:
+		return warnings, err
+	case iothub.Rejected:
+		return nil, job.Faults{{
+			Field: "queryCondition", Value: doubts.Text, Rule: fmt.Sprintf("%s; and the hub refused it: %v", doubts, err),
+		}}
+	default:
+		return append(warnings, fmt.Sprintf("queryCondition: only the hub can judge %q, and it could not be asked: %v", doubts.Text, err)), nil
+	}
+}
+
+const maxWarnings = 5
+
+// doubtful gives the first construct that only the hub can judge, nil when there is none, and a warning for each field that
+// no device has.
+func doubtful(c *twinquery.Condition) (*twinquery.Unknown, []string) {
+	var first *twinquery.Unknown
+	var warnings []string
+	for i, u := range c.Unknown {
+		switch {
+		case u.Kind != twinquery.UnknownField:
+			if first == nil {
+				first = &c.Unknown[i]
+			}
+		case len(warnings) < maxWarnings:
+			warnings = append(warnings, "queryCondition: "+u.String())
+		}
+	}
+	return first, warnings
+}
+
+// Preview says what a job would target.
+type Preview struct {
+	DeviceCount int
+	FirstIDs    []string
+	Warnings    []string
+}
+
+const previewIDs = 10
+
+// Preview counts the devices that def targets and gives the first ten, without storing anything.
+func (d *Dispatcher) Preview(ctx context.Context, def job.Definition) (Preview, error) {
+	if def.QueryCondition == "" {
+		return Preview{DeviceCount: len(def.DeviceIDs), FirstIDs: def.DeviceIDs[:min(previewIDs, len(def.DeviceIDs))]}, nil
+	}
+	warnings, err := d.CheckTarget(ctx, def)
+	if err != nil {
+		return Preview{}, err
+	}
+	condition, err := twinquery.ParseCondition(def.QueryCondition)
+	if err != nil {
+		return Preview{}, fmt.Errorf("queryCondition: %w", err)
+	}
+	count, err := d.hub.QueryPage(ctx, condition.Query("COUNT() AS numberOfDevices"), "", 1)
+	if err != nil {
+		return Preview{}, fmt.Errorf("counting the target: %w", err)
+	}
+	first, err := d.hub.QueryPage(ctx, condition.Query("deviceId"), "", previewIDs)
+	if err != nil {
+		return Preview{}, fmt.Errorf("selecting the first devices of the target: %w", err)
+	}
+	ids, err := deviceIDs(first.Rows[:min(previewIDs, len(first.Rows))])
+	if err != nil {
+		return Preview{}, err
+	}
+	p := Preview{FirstIDs: ids, Warnings: warnings}
+	if len(count.Rows) > 0 {
+		var row struct{ NumberOfDevices int }
+		if err := json.Unmarshal(count.Rows[0], &row); err != nil {
+			return Preview{}, fmt.Errorf("reading the count of the target: %w", err)
+		}
+		p.DeviceCount = row.NumberOfDevices
+	}
+	return p, nil
+}
+
+// Get gives a job with its run's state as it is now.
+func (d *Dispatcher) Get(ctx context.Context, id string) (*job.Record, *job.Run, error) {
+	rec, err := d.store.Job(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	run, err := d.runOf(ctx, rec)
+	return rec, run, err
+}
+
+// runOf gives the run of a job, as the job tells it when the run has no rows yet or no more.
+func (d *Dispatcher) runOf(ctx context.Context, rec *job.Record) (*job.Run, error) {
+	if rec.Active {
+		run, err := d.store.Run(ctx, rec.RunID)
+		if !errors.Is(err, job.ErrNotFound) {
+			return run, err
+		}
+	}
+	run := rec.NewRun()
+	run.Status, run.EndReason, run.FailureReason = rec.Status, rec.EndReason, rec.FailureReason
+	run.EndedAt = rec.EndedAt
+	return &run, nil
+}
+
+// Cancel ends a job: at once when it has not begun, else as soon as the calls in flight have ended. Cancelling a job that was
+// cancelled already changes nothing; ErrEnded says that it ended otherwise.
+func (d *Dispatcher) Cancel(ctx context.Context, id string) (*job.Record, *job.Run, error) {
+	for {
+		rec, err := d.store.Job(ctx, id)
+		if err != nil {
+			return nil, nil, err
+		}
+		if rec.Active || rec.Status.Ended() {
+			return d.cancelRun(ctx, rec)
+		}
+		rec.Status, rec.EndReason, rec.EndedAt = job.StatusCancelled, job.EndCancelled, d.now()
+		err = d.store.SaveJob(ctx, rec, job.StatusScheduled)
+		if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		run, err := d.runOf(ctx, rec)
+		return rec, run, err
+	}
+}
+
+func (d *Dispatcher) cancelRun(ctx context.Context, rec *job.Record) (*job.Record, *job.Run, error) {
+	if rec.EndReason == job.EndCancelled && !rec.Active {
+		run, err := d.runOf(ctx, rec)
+		return rec, run, err
+	}
+	run, err := d.change(ctx, rec.RunID, func(run *job.Run) (bool, error) {
+		if run.EndReason == job.EndCancelled {
+			return false, nil
+		}
+		if run.Status.Ended() || run.Status == job.StatusStopping {
+			return false, ErrEnded
+		}
+		next := job.StatusStopping
+		if run.Status == job.StatusScheduled {
+			next = job.StatusCancelled
+		}
+		run.EndReason = job.EndCancelled
+		return true, run.Become(next, d.now())
+	})
+	if err != nil {
+		if errors.Is(err, job.ErrNotFound) && rec.Status.Ended() {
+			err = ErrEnded
+		}
+		return nil, nil, err
+	}
+	if run.Status == job.StatusStopping {
+		if err := d.wake(ctx, run); err != nil {
+			return nil, nil, err
+		}
+	}
+	return rec, run, nil
+}
+
+// Delete forgets an ended job and has the rows of its run deleted.
+func (d *Dispatcher) Delete(ctx context.Context, id string) error {
+	rec, err := d.store.Job(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !rec.Status.Ended() {
+		return ErrNotEnded
+	}
+	if err := d.store.DeleteJob(ctx, rec, d.now()); err != nil {
+		return err
+	}
+	if err := d.send(ctx, message{Kind: kindPurge, Run: rec.RunID}, 0); err != nil {
+		d.opts.Logger.Warn("the job is deleted; the timer will sweep its rows", "job", id, "error", err)
+	}
+	return nil
+}

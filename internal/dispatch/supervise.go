@@ -1,0 +1,338 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+)
+
+const (
+	superviseEvery  = time.Second
+	superviseSilent = 10 * time.Second // at most, while a run is blocked
+	superviseTries  = 5
+	maxChecks       = 50 // open shards looked at in one pass
+	sendsAtOnce     = 16
+	closesAtOnce    = 8
+)
+
+// supervise moves a run on: it counts what ended, hands out more shards, looks after lost ones, and ends the run.
+func (d *Dispatcher) supervise(ctx context.Context, m message, in Delivery) error {
+	for try := 1; ; try++ {
+		run, err := d.store.Run(ctx, m.Run)
+		if err != nil {
+			return err
+		}
+		if run.Status.Ended() {
+			return d.reflect(ctx, run)
+		}
+		// The message after this one carries the next generation. When the delivery before died between storing that
+		// generation and sending the message, this redelivery takes its place.
+		if m.Generation < run.Generation && !(in.Redelivered && m.Generation == run.Generation-1) {
+			return nil
+		}
+		err = d.pass(ctx, run, true)
+		if err == nil || !lostRace(err) || try == superviseTries {
+			return err
+		}
+	}
+}
+
+// advance is a pass outside the chain of supervise messages; it begins the chain when there is none yet.
+func (d *Dispatcher) advance(ctx context.Context, runID string) (*job.Run, error) {
+	run, err := d.store.Run(ctx, runID)
+	if err != nil || run.Status.Ended() {
+		return run, err
+	}
+	return run, d.pass(ctx, run, run.Generation == 0)
+}
+
+// supervision is one pass over a run.
+type supervision struct {
+	d     *Dispatcher
+	run   *job.Run
+	plan  *job.Plan
+	now   time.Time
+	open  []tablestore.Underway
+	done  []tablestore.Underway
+	dirty bool // the run was changed since it was stored
+}
+
+// pass makes one supervision and, when it is part of the chain, sends the message for the next.
+func (d *Dispatcher) pass(ctx context.Context, run *job.Run, chain bool) error {
+	s := &supervision{d: d, run: run, now: d.now(), dirty: chain}
+	before := run.Status
+	if chain {
+		run.Generation++
+		run.SupervisedAt = s.now
+	}
+	if err := s.look(ctx); err != nil {
+		return err
+	}
+	if err := s.act(ctx); err != nil {
+		return err
+	}
+	if s.dirty {
+		if err := d.store.SaveRun(ctx, run); err != nil {
+			return err
+		}
+	}
+	if run.Status != before {
+		if err := d.reflect(ctx, run); err != nil {
+			return err
+		}
+	}
+	if !chain || run.Status.Ended() {
+		return nil
+	}
+	return d.send(ctx, message{Kind: kindSupervise, Run: run.ID, Generation: run.Generation}, s.delay())
+}
+
+func (s *supervision) delay() time.Duration {
+	if s.run.Status != job.StatusBlocked {
+		return superviseEvery
+	}
+	return max(superviseEvery, min(superviseSilent, s.run.Block.ProbeAt.Sub(s.now)))
+}
+
+// look reads plan and shards under way and counts those that ended.
+func (s *supervision) look(ctx context.Context) error {
+	plan, err := s.d.store.Plan(ctx, s.run.ID)
+	if err != nil {
+		return err
+	}
+	all, err := s.d.store.Underway(ctx, s.run.ID)
+	if err != nil {
+		return err
+	}
+	s.plan, s.open, s.done = plan, nil, nil
+	s.run.Planned, s.run.Devices, s.run.PlanDone = plan.Shards, plan.Devices, plan.Done
+	s.run.Live = job.Counts{}
+	for _, u := range all {
+		switch {
+		case u.Done:
+			s.done = append(s.done, u)
+			continue
+		case u.Counts.Total() == 0:
+			u.Counts = job.CountsOf(job.Queued, job.NoReason, u.Devices)
+		}
+		s.open = append(s.open, u)
+		s.run.Live = s.run.Live.Plus(u.Counts)
+	}
+	return s.rollUp(ctx)
+}
+
+func (s *supervision) rollUp(ctx context.Context) error {
+	for rest := s.done; len(rest) > 0; {
+		n := min(len(rest), tablestore.MaxPerWrite)
+		for _, u := range rest[:n] {
+			s.run.Closed = s.run.Closed.Plus(u.Counts)
+		}
+		s.run.ClosedShards += n
+		if err := s.d.store.RollUp(ctx, s.run, rest[:n]); err != nil {
+			return err
+		}
+		s.dirty = false
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// act does what the run's status asks for.
+func (s *supervision) act(ctx context.Context) error {
+	if s.run.PastDeadline(s.now) && s.run.Status.CanBecome(job.StatusStopping) {
+		s.run.EndReason = job.EndTimeLimit
+		if err := s.become(job.StatusStopping); err != nil {
+			return err
+		}
+	}
+	switch s.run.Status {
+	case job.StatusRunning:
+		return s.running(ctx)
+	case job.StatusBlocked:
+		return s.blocked(ctx)
+	case job.StatusStopping:
+		return s.stopping(ctx)
+	}
+	return nil
+}
+
+func (s *supervision) become(next job.Status) error {
+	s.dirty = true
+	return s.run.Become(next, s.now)
+}
+
+func (s *supervision) running(ctx context.Context) error {
+	if s.plan.Done && s.run.Enqueued == s.plan.Shards && len(s.open) == 0 {
+		s.run.EndReason = job.EndFinished
+		return s.become(job.StatusCompleted)
+	}
+	if s.run.Resend {
+		if err := s.resend(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.repair(ctx); err != nil {
+		return err
+	}
+	return s.enqueue(ctx)
+}
+
+// enqueue opens planned shards up to the horizon and sends their messages.
+func (s *supervision) enqueue(ctx context.Context) error {
+	horizon := max(s.d.opts.OpenShards, 3*len(s.done))
+	room := min(horizon-len(s.open), s.plan.Shards-s.run.Enqueued)
+	for room > 0 {
+		from := s.run.Enqueued
+		to := from + min(room, tablestore.MaxPerWrite)
+		sizes, err := s.d.store.ShardSizes(ctx, s.run.ID, from, to)
+		if err != nil {
+			return err
+		}
+		opened := make([]tablestore.Underway, len(sizes))
+		for i, size := range sizes {
+			opened[i] = tablestore.Underway{Number: from + i, Devices: size, CheckAt: s.now.Add(s.d.opts.Lease)}
+			s.run.Live = s.run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
+		}
+		s.run.Enqueued = to
+		if err := s.d.store.EnqueueShards(ctx, s.run, opened); err != nil {
+			return err
+		}
+		s.dirty = false
+		if err := s.sendShards(ctx, opened, false); err != nil {
+			return err
+		}
+		room -= to - from
+	}
+	return nil
+}
+
+func (s *supervision) sendShards(ctx context.Context, shards []tablestore.Underway, probe bool) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(sendsAtOnce)
+	for _, u := range shards {
+		g.Go(func() error {
+			return s.d.send(ctx, message{Kind: kindShard, Run: s.run.ID, Shard: u.Number, Probe: probe}, 0)
+		})
+	}
+	return g.Wait()
+}
+
+// resend sends the messages again that were dropped while the run was blocked.
+func (s *supervision) resend(ctx context.Context) error {
+	if !s.plan.Done {
+		if err := s.d.send(ctx, message{Kind: kindPlan, Run: s.run.ID}, 0); err != nil {
+			return err
+		}
+	}
+	s.run.Resend, s.dirty = false, true
+	return s.sendShards(ctx, s.open, false)
+}
+
+// repair looks after shards and plans on which nobody works although somebody should.
+func (s *supervision) repair(ctx context.Context) error {
+	if !s.plan.Done && !s.plan.Claim.Live(s.now) && s.now.Sub(s.plan.SendAt) > 2*s.d.opts.Silence {
+		s.plan.SendAt = s.now
+		if err := s.d.store.SavePlan(ctx, s.plan); err != nil {
+			return err
+		}
+		if err := s.d.send(ctx, message{Kind: kindPlan, Run: s.run.ID}, 0); err != nil {
+			return err
+		}
+	}
+	checked := 0
+	for _, u := range s.open {
+		if u.CheckAt.After(s.now) || checked >= maxChecks {
+			continue
+		}
+		checked++
+		if err := s.check(ctx, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check sends a shard's message again unless somebody holds the shard. The time to the next check doubles.
+func (s *supervision) check(ctx context.Context, u tablestore.Underway) error {
+	shard, err := s.d.store.Shard(ctx, s.run.ID, u.Number)
+	if err != nil || shard.Closed {
+		return err
+	}
+	if shard.Claim.Live(s.now) {
+		u.Checks, u.CheckAt = 0, shard.Claim.Until.Add(superviseEvery)
+		return s.d.store.MarkChecked(ctx, s.run.ID, u)
+	}
+	u.CheckAt = s.now.Add(s.d.opts.Lease << min(u.Checks, 4))
+	u.Checks++
+	if err := s.d.store.MarkChecked(ctx, s.run.ID, u); err != nil {
+		return err
+	}
+	return s.sendShards(ctx, []tablestore.Underway{u}, false)
+}
+
+// blocked asks the hub again when it is time, by one call or one query.
+func (s *supervision) blocked(ctx context.Context) error {
+	b := s.run.Block
+	if s.now.Before(b.ProbeAt) {
+		return nil
+	}
+	b.ProbeAt = s.now.Add(maxProbeDelay) // the probe itself sets an earlier one, or unblocks the run
+	s.dirty = true
+	switch {
+	case b.Planning && !s.plan.Done:
+		return s.d.send(ctx, message{Kind: kindPlan, Run: s.run.ID, Probe: true}, 0)
+	case len(s.open) > 0:
+		return s.sendShards(ctx, s.open[:1], true)
+	}
+	s.run.Resend = true
+	return s.become(job.StatusRunning)
+}
+
+// stopping ends what no worker holds and, when nothing is left, the run.
+func (s *supervision) stopping(ctx context.Context) error {
+	if !s.plan.Done {
+		s.plan.Done = true
+		if err := s.d.store.SavePlan(ctx, s.plan); err != nil {
+			return err
+		}
+	}
+	if err := s.closeIdle(ctx); err != nil {
+		return err
+	}
+	if err := s.look(ctx); err != nil || len(s.open) > 0 {
+		return err
+	}
+	switch s.run.EndReason {
+	case job.EndTimeLimit:
+		return s.become(job.StatusCompleted)
+	case job.EndUnplannable:
+		return s.become(job.StatusFailed)
+	default:
+		return s.become(job.StatusCancelled)
+	}
+}
+
+func (s *supervision) closeIdle(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(closesAtOnce)
+	for _, u := range s.open {
+		g.Go(func() error {
+			shard, err := s.d.store.Shard(ctx, s.run.ID, u.Number)
+			if err != nil || shard.Closed || shard.Claim.Live(s.now) {
+				return err
+			}
+			shard.EndRest(s.run.Unreached(), s.now)
+			shard.Claim = shard.Claim.Release()
+			if err := s.d.store.CloseShard(ctx, shard); err != nil && !errors.Is(err, job.ErrConflict) {
+				return err
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}

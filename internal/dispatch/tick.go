@@ -1,0 +1,148 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+const (
+	startsAtOnce = 8
+	purgesATick  = 20
+	purgeRetry   = 10 * time.Minute
+	purgeRows    = 1000
+)
+
+// Tick is the timer's work: it starts what is due within the next two ticks, repairs what a crash left, and sees to the
+// deletion of what is gone. It calls no device. One job's fault keeps no other waiting; all are returned together.
+func (d *Dispatcher) Tick(ctx context.Context) error {
+	now := d.now()
+	due, err := d.store.Due(ctx, now.Add(2*d.opts.Tick))
+	if err != nil {
+		return err
+	}
+	active, err := d.store.ActiveJobs(ctx)
+	if err != nil {
+		return err
+	}
+	errs := d.forEach(ctx, due, d.startDue)
+	errs = append(errs, d.forEach(ctx, active, d.repair)...)
+	return errors.Join(append(errs, d.sweep(ctx, now))...)
+}
+
+// forEach calls work for every id and collects the errors.
+func (d *Dispatcher) forEach(ctx context.Context, ids []string, work func(context.Context, string) error) []error {
+	errs := make([]error, len(ids))
+	var g errgroup.Group
+	g.SetLimit(startsAtOnce)
+	for i, id := range ids {
+		g.Go(func() error {
+			if err := work(ctx, id); err != nil && !lostRace(err) {
+				errs[i] = fmt.Errorf("job %s: %w", id, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // every function returns nil
+	return errs
+}
+
+func (d *Dispatcher) startDue(ctx context.Context, jobID string) error {
+	rec, err := d.store.Job(ctx, jobID)
+	if err != nil {
+		return err
+	}
+	return d.start(ctx, rec)
+}
+
+// start hands a job's run to the workers, to begin at its start time. Doing it twice is harmless.
+func (d *Dispatcher) start(ctx context.Context, rec *job.Record) error {
+	if rec.Status.Ended() {
+		return nil
+	}
+	run := rec.NewRun()
+	if err := d.store.CreateRun(ctx, &run); err != nil {
+		return err
+	}
+	if !rec.Active {
+		if err := d.store.Activate(ctx, rec); err != nil {
+			return err
+		}
+	}
+	return d.send(ctx, message{Kind: kindPlan, Run: run.ID}, rec.StartTime.Sub(d.now()))
+}
+
+// repair goes on with a run whose messages died.
+func (d *Dispatcher) repair(ctx context.Context, jobID string) error {
+	rec, err := d.store.Job(ctx, jobID)
+	if err != nil {
+		return err
+	}
+	run, err := d.store.Run(ctx, rec.RunID)
+	if errors.Is(err, job.ErrNotFound) {
+		return d.start(ctx, rec)
+	}
+	if err != nil {
+		return err
+	}
+	silent := d.now().Sub(run.SupervisedAt)
+	switch {
+	case run.Status.Ended():
+		return d.reflect(ctx, run)
+	case run.Status == job.StatusScheduled:
+		if d.now().Sub(run.StartAt) > d.opts.Silence {
+			return d.send(ctx, message{Kind: kindPlan, Run: run.ID}, 0)
+		}
+		return nil
+	case silent > d.opts.Silence && run.Generation == 0:
+		// The planner died before the first supervision.
+		if err := d.send(ctx, message{Kind: kindPlan, Run: run.ID}, 0); err != nil {
+			return err
+		}
+		return d.wake(ctx, run)
+	case silent > d.opts.Silence:
+		return d.wake(ctx, run)
+	}
+	return d.reflect(ctx, run)
+}
+
+// sweep has the rows of deleted jobs and abandoned uploads deleted.
+func (d *Dispatcher) sweep(ctx context.Context, now time.Time) error {
+	gone, err := d.store.Gone(ctx, now, purgesATick)
+	if err != nil {
+		return err
+	}
+	for _, runID := range gone {
+		if err := d.store.BeginUpload(ctx, runID, now.Add(purgeRetry)); err != nil {
+			return err
+		}
+		if err := d.send(ctx, message{Kind: kindPurge, Run: runID}, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// purge deletes the rows of a run whose job is gone, for at most a slice's time.
+func (d *Dispatcher) purge(ctx context.Context, m message) error {
+	gone, err := d.store.IsGone(ctx, m.Run)
+	if err != nil || !gone {
+		return err
+	}
+	until := d.now().Add(d.opts.Slice)
+	for d.now().Before(until) {
+		empty, err := d.store.Purge(ctx, m.Run, purgeRows)
+		if err != nil {
+			return err
+		}
+		if empty {
+			return d.store.Purged(ctx, m.Run)
+		}
+	}
+	return d.send(ctx, m, 0)
+}

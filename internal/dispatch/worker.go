@@ -1,0 +1,298 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// hold is how long a call waits for a throttled hub inside an invocation. A longer wait goes back to the queue.
+const hold = 2 * time.Second
+
+// worker calls the devices of one claimed shard. The shard's executions belong to mu.
+type worker struct {
+	d     *Dispatcher
+	log   *slog.Logger
+	op    *operation
+	shard *job.Shard
+	until time.Time // no new call starts from here on
+
+	mu    sync.Mutex
+	dirty bool
+	wait  time.Duration // how long the hub asked to wait when the slice was handed back
+	fault error         // of the hub, not of a device
+	ok    bool          // a call got through to the hub
+	stop  context.CancelFunc
+}
+
+func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation) *worker {
+	until := d.now().Add(d.opts.Slice)
+	if !run.Deadline.IsZero() && run.Deadline.Before(until) {
+		until = run.Deadline
+	}
+	return &worker{
+		d: d, op: op, shard: shard, until: until,
+		log: d.opts.Logger.With("job", run.JobID, "run", run.ID, "shard", shard.Number),
+	}
+}
+
+// work calls the devices, stores their outcomes as they come, and hands back what is left.
+func (w *worker) work(ctx context.Context, m message) error {
+	starting, stop := context.WithCancel(ctx)
+	defer stop()
+	w.stop = stop
+	lost := w.keep(ctx, starting, m.Probe)
+	if lost != nil {
+		if !errors.Is(lost, job.ErrConflict) {
+			return lost
+		}
+		return w.merge(ctx)
+	}
+	return w.finish(ctx, m)
+}
+
+// keep runs the calls and, beside them, stores outcomes, renews the claim and watches the run. It returns when the last
+// call has ended; the error says that the claim could not be kept.
+func (w *worker) keep(ctx, starting context.Context, probe bool) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.callAll(ctx, starting, probe)
+	}()
+	ticker := time.NewTicker(min(runAge, w.d.opts.Flush, w.d.opts.Lease/6))
+	defer ticker.Stop()
+	stored := w.d.now()
+	var lost error
+	for {
+		select {
+		case <-done:
+			return lost
+		case <-ticker.C:
+		}
+		now := w.d.now()
+		if lost == nil && now.Sub(stored) >= w.d.opts.Flush {
+			if lost = w.flush(ctx, now); lost == nil {
+				stored = now
+			}
+		}
+		expiring := now.Add(w.d.opts.Lease / 6).After(w.claimUntil())
+		if lost != nil || expiring || !now.Before(w.until) || !w.running(ctx, probe) {
+			w.stop()
+		}
+	}
+}
+
+func (w *worker) claimUntil() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.shard.Claim.Until
+}
+
+// running reports whether the run still wants calls, as it was within runAge.
+func (w *worker) running(ctx context.Context, probe bool) bool {
+	run, err := w.d.runs.get(ctx, w.shard.RunID, runAge)
+	if err != nil {
+		return !lostRace(err) // storage out of reach: the lease ends the slice if it stays so
+	}
+	return run.Calling(w.d.now()) || probe && run.Status == job.StatusBlocked
+}
+
+// callAll starts a call for each device that has no final state. A probe calls one first, and the others only when that
+// one got through.
+func (w *worker) callAll(ctx, starting context.Context, probe bool) {
+	var todo []int
+	for i := range w.shard.Executions {
+		if !w.shard.Executions[i].State.Final() {
+			todo = append(todo, i)
+		}
+	}
+	if probe && len(todo) > 0 {
+		w.call(ctx, starting, todo[0])
+		w.mu.Lock()
+		ok := w.ok
+		w.mu.Unlock()
+		if !ok {
+			return
+		}
+		if err := w.d.unblock(ctx, w.shard.RunID); err != nil {
+			w.log.Warn("the hub is back, but the run could not be unblocked", "error", err)
+			return
+		}
+		todo = todo[1:]
+	}
+	var calls sync.WaitGroup
+	for _, i := range todo {
+		calls.Go(func() { w.call(ctx, starting, i) })
+	}
+	calls.Wait()
+}
+
+// call makes attempts on one device until its outcome stands or the slice stops.
+func (w *worker) call(ctx, starting context.Context, i int) {
+	e := &w.shard.Executions[i]
+	for {
+		wait, err := w.d.gate.enter(starting, hold)
+		if err != nil {
+			return
+		}
+		if wait > 0 {
+			w.handBack(wait)
+			return
+		}
+		started := w.d.now()
+		w.update(func() { e.Begin(started) })
+		outcome, err := w.op.do(ctx, e.DeviceID)
+		v := final
+		if err != nil {
+			v, outcome = judge(err)
+		}
+		if v == throttled {
+			w.update(e.Undo)
+			w.d.gate.throttled(started, waitOf(err))
+			continue
+		}
+		w.d.gate.leave()
+		if w.settle(e, v, outcome, err) || !w.pause(starting, e.Attempts) {
+			return
+		}
+	}
+}
+
+// settle stores in memory what an attempt came to and reports whether the device is done with for this slice.
+func (w *worker) settle(e *job.Execution, v verdict, outcome job.Outcome, err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dirty = true
+	switch {
+	case v == hubFault:
+		e.Undo()
+		w.fault = err
+		w.stop()
+		return true
+	case v == stopped:
+		e.Requeue()
+		return true
+	case v == again && e.Attempts < w.d.opts.Attempts:
+		e.Requeue()
+		return false
+	}
+	w.ok = true
+	e.End(outcome, w.d.now())
+	return true
+}
+
+// pause waits before the next attempt and reports whether there is one.
+func (w *worker) pause(starting context.Context, attempts int) bool {
+	d := min(w.d.opts.RetryDelay<<min(attempts-1, 6), 30*time.Second)
+	d += rand.N(d/4 + 1)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-starting.Done():
+		return false
+	}
+}
+
+func (w *worker) update(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dirty = true
+	change()
+}
+
+func (w *worker) handBack(wait time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wait = max(w.wait, wait)
+	w.stop()
+}
+
+// snapshot copies the shard so that it can be stored while calls go on.
+func (w *worker) snapshot() *job.Shard {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dirty = false
+	s := *w.shard
+	s.Executions = append([]job.Execution(nil), w.shard.Executions...)
+	return &s
+}
+
+// flush stores the outcomes so far and renews the claim.
+func (w *worker) flush(ctx context.Context, now time.Time) error {
+	w.mu.Lock()
+	idle := !w.dirty && w.shard.Claim.Until.Sub(now) > w.d.opts.Lease/2
+	w.mu.Unlock()
+	if idle {
+		return nil
+	}
+	s := w.snapshot()
+	s.Claim.Until = now.Add(w.d.opts.Lease)
+	if err := w.d.store.SaveShard(ctx, s); err != nil {
+		w.update(func() {})
+		if errors.Is(err, job.ErrConflict) {
+			return err
+		}
+		w.log.Warn("outcomes could not be stored yet; the claim ends unless it can be renewed", "error", err)
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shard.Rev, w.shard.Claim = s.Rev, s.Claim
+	return nil
+}
+
+// finish stores how the slice ended. All calls have ended.
+func (w *worker) finish(ctx context.Context, m message) error {
+	run, err := w.d.runs.get(ctx, w.shard.RunID, runAge)
+	if err != nil {
+		return err
+	}
+	if run.Status == job.StatusStopping || run.Status.Ended() {
+		w.shard.EndRest(run.Unreached(), w.d.now())
+	}
+	if w.shard.Done() {
+		err := w.d.store.CloseShard(ctx, w.shard)
+		if errors.Is(err, job.ErrConflict) {
+			return w.merge(ctx)
+		}
+		return err
+	}
+	w.shard.Claim = w.shard.Claim.Release()
+	if err := w.d.store.SaveShard(ctx, w.shard); err != nil {
+		if errors.Is(err, job.ErrConflict) {
+			return w.merge(ctx)
+		}
+		return err
+	}
+	if w.fault != nil {
+		return w.d.block(ctx, w.shard.RunID, w.fault, false)
+	}
+	m.Probe = false
+	return w.d.send(ctx, m, w.wait)
+}
+
+// merge adds the outcomes that this worker knows to a shard that somebody else has claimed meanwhile, and leaves.
+func (w *worker) merge(ctx context.Context) error {
+	for range 3 {
+		theirs, err := w.d.store.Shard(ctx, w.shard.RunID, w.shard.Number)
+		if err != nil || theirs.Closed {
+			return err
+		}
+		if !theirs.Adopt(w.shard.Executions) {
+			return nil
+		}
+		err = w.d.store.SaveShard(ctx, theirs)
+		if !errors.Is(err, job.ErrConflict) {
+			return err
+		}
+	}
+	w.log.Info("outcomes of a lost claim could not be merged; their devices are called again", "shard", w.shard.Number)
+	return nil
+}

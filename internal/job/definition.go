@@ -1,0 +1,115 @@
+package job
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Type is the operation of a job, under IoT Hub's names.
+type Type string
+
+// The operations.
+const (
+	TypeMethod Type = "scheduleDeviceMethod"
+	TypeTwin   Type = "scheduleUpdateTwin"
+)
+
+// Types lists the operations.
+func Types() []Type { return []Type{TypeMethod, TypeTwin} }
+
+// Definition is what a user asks for. Its JSON is a superset of IoT Hub's job
+// (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-jobs).
+type Definition struct {
+	JobID          string      `json:"jobId,omitempty"`
+	Type           Type        `json:"type"`
+	Method         *Method     `json:"cloudToDeviceMethod,omitempty"`
+	UpdateTwin     *TwinUpdate `json:"updateTwin,omitempty"`
+	QueryCondition string      `json:"queryCondition,omitempty"`
+	// DeviceIDs is the explicit target, instead of QueryCondition. Stored jobs hold it in rows of their own.
+	DeviceIDs []string `json:"deviceIds,omitempty"`
+	// StartTime is when the job is due; zero means as soon as possible.
+	StartTime time.Time `json:"startTime,omitzero"`
+	// MaxExecutionTimeInSeconds counts from the start; no new call starts after it. 0 means no limit.
+	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
+}
+
+// Method is a direct method call (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-direct-methods).
+type Method struct {
+	Name    string          `json:"methodName"`
+	Payload json.RawMessage `json:"payload,omitempty"` // any JSON value; absent is sent as null
+	// ResponseTimeoutInSeconds is 5 to 300, 30 unless given; ConnectTimeoutInSeconds 0 to 300, 0 unless given.
+	ResponseTimeoutInSeconds int `json:"responseTimeoutInSeconds"`
+	ConnectTimeoutInSeconds  int `json:"connectTimeoutInSeconds"`
+}
+
+// TwinUpdate is a merge patch of tags and desired properties; null deletes a key
+// (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-device-twins).
+type TwinUpdate struct {
+	ETag       string          `json:"etag,omitempty"` // "*" or absent, as IoT Hub's jobs want it
+	Tags       json.RawMessage `json:"tags,omitempty"`
+	Properties *TwinProperties `json:"properties,omitempty"`
+}
+
+// TwinProperties holds the desired properties of a TwinUpdate.
+type TwinProperties struct {
+	Desired json.RawMessage `json:"desired,omitempty"`
+}
+
+// Limits of a definition. docs/limits.md lists them for users.
+const (
+	MaxBodyBytes      = 16 << 20 // a list of MaxDeviceIDs ids of the longest kind fits
+	MaxDeviceIDs      = 100_000
+	MaxDeviceIDLen    = 128     // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-identity-registry
+	MaxJobIDLen       = 64      // as IoT Hub's jobId
+	MaxMethodNameLen  = 100     // not documented by IoT Hub; topics carry the name
+	MaxMethodPayload  = 128_000 // 128 KB, https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling
+	MaxTagsBytes      = 8 << 10
+	MaxDesiredBytes   = 32 << 10
+	MaxTwinDepth      = 10
+	MinResponseSecs   = 5
+	MaxResponseSecs   = 300
+	MaxConnectSecs    = 300
+	DefaultResponse   = 30
+	MaxConditionChars = 8000 // the whole query may have 8192
+	MaxExecutionSecs  = 366 * 24 * 3600
+	MaxStartAhead     = 10 * 366 * 24 * time.Hour
+)
+
+// Record is a stored job.
+type Record struct {
+	Definition
+	RunID       string // of its one run
+	CreatedAt   time.Time
+	ListChunks  int    // rows of device ids, 0 for a query
+	DeviceCount int    // length of the explicit list
+	Hash        string // of the definition as it was sent, to tell a repeated request from another
+	KeyHash     string // of the Idempotency-Key, "" without one
+	Warnings    []string
+
+	// Status, and the members below it, are those of the run as of its last change of state.
+	Status        Status
+	Active        bool // its run was handed to the dispatcher and has not ended
+	EndReason     EndReason
+	FailureReason string
+	StartedAt     time.Time
+	EndedAt       time.Time
+	Devices       int
+	Counts        Counts
+
+	// Rev is the store's revision of the row that was read.
+	Rev string `json:"-"`
+}
+
+// NewRun gives the job's run in its first state.
+func (r *Record) NewRun() Run {
+	return Run{ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime}
+}
+
+// Reflect copies the run's state into the record and reports whether anything changed that lists of jobs show.
+func (r *Record) Reflect(run *Run) bool {
+	changed := r.Status != run.Status
+	r.Status, r.EndReason, r.FailureReason = run.Status, run.EndReason, run.FailureReason
+	r.StartedAt, r.EndedAt = run.StartedAt, run.EndedAt
+	r.Devices, r.Counts = run.Devices, run.Counts()
+	return changed
+}

@@ -1,0 +1,103 @@
+package job
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// AnswerLimit is how many bytes of a device's answer, or of an error's text, are kept. Longer ones are cut and marked.
+const AnswerLimit = 4096
+
+// ShardSize is how many executions a shard holds at most: a page of IoT Hub's query language, which ends at 100 rows
+// (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-query-language).
+const ShardSize = 100
+
+// Execution is one device in one run. Times are whole milliseconds.
+type Execution struct {
+	DeviceID string
+	State    ExecutionState
+	Reason   Reason
+	// Attempts counts calls that may have reached the device. A throttled call is none.
+	Attempts int
+	// StartedAt is the start of the last attempt, zero before the first. EndedAt is zero until the state is final.
+	StartedAt, EndedAt time.Time
+	// StatusCode is the status that the device answered with, 0 without an answer.
+	StatusCode int
+	// Answer is the payload of the device's answer, JSON, or the text of the error, cut at AnswerLimit.
+	Answer []byte
+	// Truncated says that Answer was cut.
+	Truncated bool
+}
+
+// Outcome is the end of one attempt.
+type Outcome struct {
+	State      ExecutionState
+	Reason     Reason
+	StatusCode int
+	Answer     []byte
+}
+
+// Begin starts an attempt at now.
+func (e *Execution) Begin(now time.Time) {
+	if e.State.CanBecome(InProgress) {
+		e.State = InProgress
+	}
+	e.Attempts++
+	e.StartedAt = now
+}
+
+// Undo takes an attempt back that never reached the device: the execution is queued as before.
+func (e *Execution) Undo() {
+	if e.State.CanBecome(Queued) {
+		e.State = Queued
+		e.Attempts--
+	}
+}
+
+// Requeue makes an interrupted attempt wait for the next one. The attempt counts: the device may have been called.
+func (e *Execution) Requeue() {
+	if e.State.CanBecome(Queued) {
+		e.State = Queued
+	}
+}
+
+// End stores the outcome at now. An execution in a final state stays as it is.
+func (e *Execution) End(o Outcome, now time.Time) {
+	if !e.State.CanBecome(o.State) {
+		return
+	}
+	e.State, e.Reason, e.StatusCode, e.EndedAt = o.State, o.Reason, o.StatusCode, now
+	e.Answer, e.Truncated = cut(o.Answer)
+}
+
+// cut keeps at most AnswerLimit bytes, whole UTF-8 characters only.
+func cut(b []byte) ([]byte, bool) {
+	if len(b) <= AnswerLimit {
+		return b, false
+	}
+	n := AnswerLimit
+	for n > 0 && b[n]&0xC0 == 0x80 {
+		n--
+	}
+	return b[:n:n], true
+}
+
+// Payload gives the device's answer as JSON, or nil when there is none or it was cut.
+func (e *Execution) Payload() json.RawMessage {
+	if e.Truncated || !e.answered() || !json.Valid(e.Answer) {
+		return nil
+	}
+	return json.RawMessage(e.Answer)
+}
+
+// ErrorText gives the text of the error, "" when the device answered.
+func (e *Execution) ErrorText() string {
+	if e.answered() {
+		return ""
+	}
+	return string(e.Answer)
+}
+
+func (e *Execution) answered() bool {
+	return e.Reason == NoReason || e.Reason == DeviceError
+}

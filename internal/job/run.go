@@ -1,0 +1,131 @@
+package job
+
+import (
+	"fmt"
+	"time"
+)
+
+// EndReason says how a run came to its end.
+type EndReason string
+
+// The ways a run ends.
+const (
+	EndFinished    EndReason = "finished"    // every device reached a final state
+	EndCancelled   EndReason = "cancelled"   // a person cancelled the job
+	EndTimeLimit   EndReason = "timeLimit"   // maxExecutionTimeInSeconds passed
+	EndUnplannable EndReason = "unplannable" // the hub refused the target query
+)
+
+// Block is why a run does not go on although nothing is wrong with its devices, and when it asks the hub again.
+type Block struct {
+	Reason   string    `json:"reason"`
+	Code     string    `json:"code,omitempty"`
+	Since    time.Time `json:"since"`
+	ProbeAt  time.Time `json:"probeAt"`
+	Probes   int       `json:"probes"`
+	Planning bool      `json:"planning,omitempty"` // selection met the fault; its next stretch is the probe
+}
+
+// Run is one occurrence of a job.
+type Run struct {
+	ID    string
+	JobID string
+
+	Status        Status
+	EndReason     EndReason
+	FailureReason string
+	Block         *Block
+
+	StartAt   time.Time // when it is due
+	Deadline  time.Time // no new call starts from here on; zero means none
+	StartedAt time.Time
+	EndedAt   time.Time
+
+	// Enqueued is how many shards, from number 0 on, were handed to the workers. Planned, Devices and PlanDone are the
+	// plan's figures as the last supervision saw them.
+	Enqueued int
+	Planned  int
+	Devices  int
+	PlanDone bool
+
+	// Closed counts the executions of the ClosedShards shards that ended and were rolled up; Live those of open shards as
+	// the last supervision saw them. The rest of Devices waits in shards that were not enqueued yet.
+	Closed       Counts
+	ClosedShards int
+	Live         Counts
+
+	// Generation is that of the supervise message which is under way; older copies die.
+	Generation   int
+	SupervisedAt time.Time
+	// Resend asks the supervisor to send the messages of all open shards again, after the run was blocked.
+	Resend bool
+
+	// Rev is the store's revision of the row that was read, which a write is compared with.
+	Rev string `json:"-"`
+}
+
+// Become changes the run's status if the transition table allows it.
+func (r *Run) Become(next Status, now time.Time) error {
+	if r.Status == next {
+		return nil
+	}
+	if !r.Status.CanBecome(next) {
+		return &TransitionError{From: r.Status, To: next}
+	}
+	if r.Status == StatusScheduled && next == StatusRunning {
+		r.StartedAt = now
+	}
+	if next != StatusBlocked {
+		r.Block = nil
+	}
+	if next.Ended() {
+		r.EndedAt = now
+	}
+	r.Status = next
+	return nil
+}
+
+// TransitionError says that a run in From can not go to To.
+type TransitionError struct{ From, To Status }
+
+func (e *TransitionError) Error() string {
+	return fmt.Sprintf("a run that is %s cannot become %s", e.From, e.To)
+}
+
+// Calling reports whether a worker may start new calls at now.
+func (r *Run) Calling(now time.Time) bool {
+	return r.Status == StatusRunning && (r.Deadline.IsZero() || now.Before(r.Deadline))
+}
+
+// PastDeadline reports whether the time limit has passed at now.
+func (r *Run) PastDeadline(now time.Time) bool {
+	return !r.Deadline.IsZero() && !now.Before(r.Deadline)
+}
+
+// Unreached is the outcome of devices that a run never reached when it ends as r does.
+func (r *Run) Unreached() Outcome {
+	if r.EndReason == EndTimeLimit {
+		return Outcome{State: TimedOut, Reason: NotStarted}
+	}
+	return Outcome{State: Canceled, Reason: JobCanceled}
+}
+
+// NeverEnqueued reports whether the executions of shard n are in the state that Unreached gives, whatever its row says:
+// a run that ends early does not rewrite the shards that no worker was ever given.
+func (r *Run) NeverEnqueued(shard int) bool {
+	return r.Status.Ended() && shard >= r.Enqueued
+}
+
+// Counts gives the counts of all executions selected so far.
+func (r *Run) Counts() Counts {
+	c := r.Closed.Plus(r.Live)
+	rest := r.Devices - c.Total()
+	if rest <= 0 {
+		return c
+	}
+	if r.Status.Ended() {
+		o := r.Unreached()
+		return c.Plus(CountsOf(o.State, o.Reason, rest))
+	}
+	return c.Plus(CountsOf(Queued, NoReason, rest))
+}

@@ -1,0 +1,165 @@
+package job
+
+import "fmt"
+
+// ExecutionState says how far one device has come in one run.
+type ExecutionState uint8
+
+// The states of an execution. The names are those of the API and of docs/states.md.
+const (
+	Queued     ExecutionState = iota // not called yet, or to be called again
+	InProgress                       // a call is on its way
+	Succeeded                        // the device, or the hub for a twin update, accepted
+	Failed                           // ended without success; Reason says why
+	TimedOut                         // the device did not answer in time, or its run ended before it was called
+	Rejected                         // the device refused the operation
+	Canceled                         // the job was cancelled before the device was called
+	Removed                          // the device left the target before it was called
+	executionStates
+)
+
+var executionStateNames = [executionStates]string{
+	"queued", "inProgress", "succeeded", "failed", "timedOut", "rejected", "canceled", "removed",
+}
+
+// String gives the API's word for s.
+func (s ExecutionState) String() string {
+	if s < executionStates {
+		return executionStateNames[s]
+	}
+	return fmt.Sprintf("executionState(%d)", uint8(s))
+}
+
+// ExecutionStates lists all states in their API order.
+func ExecutionStates() []ExecutionState {
+	all := make([]ExecutionState, executionStates)
+	for i := range all {
+		all[i] = ExecutionState(i)
+	}
+	return all
+}
+
+// ParseExecutionState is the inverse of String.
+func ParseExecutionState(name string) (ExecutionState, bool) {
+	for i, n := range executionStateNames {
+		if n == name {
+			return ExecutionState(i), true
+		}
+	}
+	return 0, false
+}
+
+// Known reports whether s is one of the states.
+func (s ExecutionState) Known() bool { return s < executionStates }
+
+// Final reports whether an execution never leaves s.
+func (s ExecutionState) Final() bool { return s != Queued && s != InProgress }
+
+// executionTransitions is the one table of what may follow what; docs/states.md shows it.
+var executionTransitions = [executionStates][]ExecutionState{
+	Queued:     {InProgress, Failed, TimedOut, Canceled, Removed},
+	InProgress: {Queued, Succeeded, Failed, TimedOut, Rejected, Canceled},
+}
+
+// CanBecome reports whether an execution in s may go to next. Staying is not a transition.
+func (s ExecutionState) CanBecome(next ExecutionState) bool {
+	if s >= executionStates {
+		return false
+	}
+	for _, n := range executionTransitions[s] {
+		if n == next {
+			return true
+		}
+	}
+	return false
+}
+
+// Status is the state of a run and, since a job has one run at a time, of its job. The words are those of IoT Hub's own
+// jobs (https://learn.microsoft.com/rest/api/iothub/service/jobs), plus blocked and stopping, which IoT Hub does not have.
+type Status string
+
+// The states of a run.
+const (
+	StatusScheduled Status = "scheduled" // waits for its start time
+	StatusRunning   Status = "running"   // selects and calls devices
+	StatusBlocked   Status = "blocked"   // the hub refuses or cannot be reached; goes on by itself when it is back
+	StatusStopping  Status = "stopping"  // cancelled or out of time: no new call starts, calls in flight are waited for
+	StatusCompleted Status = "completed" // every device ended, or the time limit passed
+	StatusFailed    Status = "failed"    // the run could not be carried out at all; FailureReason says why
+	StatusCancelled Status = "cancelled" // ended by a person
+)
+
+// Statuses lists all run states, in the order of a run's life.
+func Statuses() []Status {
+	return []Status{
+		StatusScheduled, StatusRunning, StatusBlocked, StatusStopping, StatusCompleted, StatusFailed, StatusCancelled,
+	}
+}
+
+// Ended reports whether a run never leaves s.
+func (s Status) Ended() bool {
+	return s == StatusCompleted || s == StatusFailed || s == StatusCancelled
+}
+
+// runTransitions is the one table of a run's life; docs/states.md shows it.
+var runTransitions = map[Status][]Status{
+	StatusScheduled: {StatusRunning, StatusStopping, StatusCancelled},
+	StatusRunning:   {StatusBlocked, StatusStopping, StatusCompleted, StatusFailed},
+	StatusBlocked:   {StatusRunning, StatusStopping},
+	StatusStopping:  {StatusCancelled, StatusCompleted},
+}
+
+// CanBecome reports whether a run in s may go to next.
+func (s Status) CanBecome(next Status) bool {
+	for _, n := range runTransitions[s] {
+		if n == next {
+			return true
+		}
+	}
+	return false
+}
+
+// Reason says why an execution ended without success. It is a closed set, so that counts by reason stay small.
+type Reason uint8
+
+// The reasons.
+const (
+	NoReason         Reason = iota
+	DeviceOffline           // the device was not connected within the connect timeout (IoT Hub 404103)
+	DeviceNotFound          // the hub does not know the device, or it is disabled (404001)
+	DeviceNoAnswer          // the device did not answer within the response timeout (504101); it may have executed
+	DeviceError             // the device answered with a status outside 200-299
+	UnreadableAnswer        // the device's answer was not JSON (502101); it has executed
+	RequestRejected         // the hub refused the request itself (400, 413)
+	HubError                // the hub failed again and again (5xx); the device may have executed
+	ConnectionLost          // the connection broke again and again after the request was sent; the device may have executed
+	NotStarted              // the run ended by its time limit before the device was called
+	JobCanceled             // the job was cancelled before the device was called
+	Abandoned               // the workers that called it died too often; the device may have executed
+	reasons
+)
+
+var reasonNames = [reasons]string{
+	"", "deviceOffline", "deviceNotFound", "deviceNoAnswer", "deviceError", "unreadableAnswer", "requestRejected",
+	"hubError", "connectionLost", "notStarted", "jobCanceled", "abandoned",
+}
+
+// String gives the API's word for r; NoReason is "".
+func (r Reason) String() string {
+	if r < reasons {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("reason(%d)", uint8(r))
+}
+
+// Known reports whether r is one of the reasons.
+func (r Reason) Known() bool { return r < reasons }
+
+// Reasons lists all reasons but NoReason.
+func Reasons() []Reason {
+	all := make([]Reason, 0, reasons-1)
+	for r := NoReason + 1; r < reasons; r++ {
+		all = append(all, r)
+	}
+	return all
+}

@@ -1,0 +1,21 @@
+package job
+
+import "time"
+
+// Plan is how far the selection of a run's devices has come.
+type Plan struct {
+	RunID string
+	// Continuation is where the next stretch goes on: IoT Hub's token, or the number of the next list chunk.
+	Continuation string
+	Shards       int // stored so far
+	Devices      int
+	Done         bool
+	// Restarts counts how often the hub lost the continuation token, so that the selection began anew.
+	Restarts int
+	Claim    Claim
+	// SendAt is when a message for the next stretch is under way or due; repair sends another after it.
+	SendAt time.Time
+
+	// Rev is the store's revision of the row that was read.
+	Rev string `json:"-"`
+}

@@ -1,0 +1,121 @@
+package tablestore
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+)
+
+// maxBatch is how many rows one transaction changes at most
+// (https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions).
+const maxBatch = 100
+
+// batch is a transaction over rows of one partition. Its first operation is the one whose row decides whether the whole
+// was ours after a lost reply, and whose new revision apply returns.
+type batch struct {
+	actions []aztables.TransactionAction
+	first   entity
+	token   string
+	err     error
+}
+
+func newBatch() *batch { return &batch{token: newToken()} }
+
+func (b *batch) add(kind aztables.TransactionType, e entity, rev string) {
+	if kind != aztables.TransactionTypeDelete {
+		e[tokenName] = b.token
+	}
+	raw, err := json.Marshal(e)
+	if err != nil {
+		b.err = fmt.Errorf("encoding row %s: %w", e.row(), err)
+		return
+	}
+	if b.first == nil {
+		b.first = e
+	}
+	action := aztables.TransactionAction{ActionType: kind, Entity: raw}
+	if rev != "" {
+		action.IfMatch = to.Ptr(azcore.ETag(rev))
+	}
+	b.actions = append(b.actions, action)
+}
+
+// insert refuses a row that exists; replace one whose revision is not rev; put writes whatever was there.
+func (b *batch) insert(e entity)              { b.add(aztables.TransactionTypeAdd, e, "") }
+func (b *batch) replace(e entity, rev string) { b.add(aztables.TransactionTypeUpdateReplace, e, rev) }
+func (b *batch) put(e entity)                 { b.add(aztables.TransactionTypeInsertReplace, e, "") }
+
+// remove deletes a row that must exist.
+func (b *batch) remove(partition, row string) {
+	b.add(aztables.TransactionTypeDelete, newEntity(partition, row), string(azcore.ETagAny))
+}
+
+// removeIf deletes a row that has revision rev.
+func (b *batch) removeIf(e entity, rev string) {
+	b.add(aztables.TransactionTypeDelete, newEntity(e.text("PartitionKey"), e.row()), rev)
+}
+
+// apply carries the transaction out: all of it or nothing.
+func (t table) apply(ctx context.Context, b *batch) (string, error) {
+	if b.err != nil {
+		return "", b.err
+	}
+	var resp *http.Response
+	_, err := t.client.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), b.actions, nil)
+	if err != nil {
+		return t.ours(ctx, b.first, b.token, failure("changing with others", b.first.row(), err))
+	}
+	if rev := firstETag(resp); rev != "" {
+		return rev, nil
+	}
+	_, rev, err := t.get(ctx, b.first.text("PartitionKey"), b.first.row())
+	return rev, err
+}
+
+// firstETag reads the revision of the first row from the reply, which aztables does not hand out.
+func firstETag(resp *http.Response) string {
+	_, part := firstPart(resp)
+	if part == nil {
+		return ""
+	}
+	return part.Header.Get("ETag")
+}
+
+// batchStatus reads the status of a refused transaction: aztables reports 202 with the real one inside the body
+// (https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions#sample-error-response).
+func batchStatus(re *azcore.ResponseError) int {
+	if status, _ := firstPart(re.RawResponse); status != 0 {
+		return status
+	}
+	return re.StatusCode
+}
+
+// firstPart finds the first embedded HTTP response of a multipart reply.
+func firstPart(resp *http.Response) (int, *http.Response) {
+	if resp == nil {
+		return 0, nil
+	}
+	body, err := runtime.Payload(resp)
+	if err != nil {
+		return 0, nil
+	}
+	start := bytes.Index(body, []byte("HTTP/1.1 "))
+	if start < 0 {
+		return 0, nil
+	}
+	part, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(body[start:])), nil)
+	if err != nil {
+		return 0, nil
+	}
+	defer part.Body.Close() //nolint:errcheck // a reader over memory
+	return part.StatusCode, part
+}

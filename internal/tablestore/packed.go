@@ -1,0 +1,219 @@
+package tablestore
+
+import (
+	"bytes"
+	"compress/flate"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// The packed form of a shard's executions: a version byte, then, plain or deflated, the number of executions and for each
+// its id, state, reason, flags, attempts, times in milliseconds, status code and answer. docs/adr/0003 says why.
+const (
+	packedPlain    = 1
+	packedDeflated = 2
+	deflateFrom    = 256     // bytes; shorter ones do not shrink
+	unpackedLimit  = 2 << 20 // far above ShardSize executions with the longest answers
+	flagTruncated  = 1
+)
+
+var errPacked = errors.New("packed executions are damaged")
+
+// packer packs and unpacks; it keeps its compressors for the next shard.
+type packer struct {
+	writers sync.Pool
+}
+
+func (p *packer) pack(executions []job.Execution) ([]byte, error) {
+	plain := encodeExecutions(executions)
+	if len(plain) < deflateFrom {
+		return plain, nil
+	}
+	out := bytes.NewBuffer(make([]byte, 0, len(plain)/2))
+	out.WriteByte(packedDeflated)
+	w, _ := p.writers.Get().(*flate.Writer)
+	if w == nil {
+		var err error
+		if w, err = flate.NewWriter(out, flate.BestSpeed); err != nil {
+			return nil, fmt.Errorf("packing executions: %w", err)
+		}
+	} else {
+		w.Reset(out)
+	}
+	defer p.writers.Put(w)
+	if _, err := w.Write(plain[1:]); err != nil {
+		return nil, fmt.Errorf("packing executions: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("packing executions: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func encodeExecutions(executions []job.Execution) []byte {
+	b := make([]byte, 0, 64*len(executions)+16)
+	b = append(b, packedPlain)
+	b = binary.AppendUvarint(b, uint64(len(executions)))
+	var last int64
+	for i := range executions {
+		e := &executions[i]
+		b = appendBytes(b, e.DeviceID)
+		var flags byte
+		if e.Truncated {
+			flags = flagTruncated
+		}
+		b = append(b, byte(e.State), byte(e.Reason), flags)
+		b = binary.AppendUvarint(b, uint64(e.Attempts))
+		b, last = appendTime(b, e.StartedAt, last)
+		b, last = appendTime(b, e.EndedAt, last)
+		b = binary.AppendVarint(b, int64(e.StatusCode))
+		b = appendBytes(b, e.Answer)
+	}
+	return b
+}
+
+func appendBytes[T string | []byte](b []byte, v T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(v))), v...)
+}
+
+// appendTime stores milliseconds as the difference to the time before, plus one; 0 stands for no time.
+func appendTime(b []byte, t time.Time, last int64) ([]byte, int64) {
+	if t.IsZero() {
+		return binary.AppendVarint(b, 0), last
+	}
+	ms := t.UnixMilli()
+	d := ms - last
+	if d >= 0 {
+		d++
+	}
+	return binary.AppendVarint(b, d), ms
+}
+
+func (p *packer) unpack(data []byte) ([]job.Execution, error) {
+	if len(data) == 0 {
+		return nil, errPacked
+	}
+	switch data[0] {
+	case packedPlain:
+		return decodeExecutions(data[1:])
+	case packedDeflated:
+		plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data[1:])), unpackedLimit))
+		if err != nil {
+			return nil, fmt.Errorf("unpacking executions: %w", err)
+		}
+		return decodeExecutions(plain)
+	}
+	return nil, fmt.Errorf("%w: version %d is not known", errPacked, data[0])
+}
+
+func decodeExecutions(b []byte) ([]job.Execution, error) {
+	r := &reader{b: b}
+	n := r.uvarint()
+	if n > job.ShardSize {
+		return nil, fmt.Errorf("%w: %d executions", errPacked, n)
+	}
+	executions := make([]job.Execution, n)
+	var last int64
+	for i := range executions {
+		e := &executions[i]
+		e.DeviceID = string(r.bytes())
+		e.State, e.Reason = job.ExecutionState(r.byte()), job.Reason(r.byte())
+		e.Truncated = r.byte()&flagTruncated != 0
+		e.Attempts = int(r.uvarint())
+		e.StartedAt = r.time(&last)
+		e.EndedAt = r.time(&last)
+		e.StatusCode = int(r.varint())
+		e.Answer = r.bytes()
+		if !e.State.Known() || !e.Reason.Known() {
+			return nil, fmt.Errorf("%w: unknown state or reason", errPacked)
+		}
+	}
+	if r.bad || len(r.b) > 0 {
+		return nil, errPacked
+	}
+	return executions, nil
+}
+
+// reader reads values off b; after the first fault every value is zero and bad is set.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) fail() { r.bad, r.b = true, nil }
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) byte() byte {
+	if len(r.b) == 0 {
+		r.fail()
+		return 0
+	}
+	v := r.b[0]
+	r.b = r.b[1:]
+	return v
+}
+
+func (r *reader) bytes() []byte {
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+	}
+	if r.bad || n == 0 {
+		return nil
+	}
+	v := r.b[:n:n]
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) time(last *int64) time.Time {
+	d := r.varint()
+	if d == 0 {
+		return time.Time{}
+	}
+	if d > 0 {
+		d--
+	}
+	*last += d
+	return time.UnixMilli(*last).UTC()
+}
+
+// fingerprint is 64 bits that stand for a device within one run: run ids hold a nonce, so nobody can choose ids that collide.
+func fingerprint(runID, deviceID string) uint64 {
+	sum := sha256.Sum256([]byte(runID + "\n" + deviceID))
+	return binary.BigEndian.Uint64(sum[:8])
+}
+
+func fingerprints(runID string, executions []job.Execution) []byte {
+	b := make([]byte, 0, 8*len(executions))
+	for i := range executions {
+		b = binary.BigEndian.AppendUint64(b, fingerprint(runID, executions[i].DeviceID))
+	}
+	return b
+}

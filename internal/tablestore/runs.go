@@ -1,0 +1,233 @@
+package tablestore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// MaxPerWrite is how many shards one AppendShards, EnqueueShards or RollUp takes: a transaction, less the run's own row.
+const MaxPerWrite = maxBatch - 1
+
+func runEntity(run *job.Run) (entity, error) {
+	e := newEntity(run.ID, rowRun)
+	return e, e.putJSON("Data", run)
+}
+
+func planEntity(plan *job.Plan) (entity, error) {
+	e := newEntity(plan.RunID, rowPlan)
+	return e, e.putJSON("Data", plan)
+}
+
+// CreateRun stores a run and its empty plan. A run that exists stays as it is.
+func (s *Store) CreateRun(ctx context.Context, run *job.Run) error {
+	r, err := runEntity(run)
+	if err != nil {
+		return err
+	}
+	p, err := planEntity(&job.Plan{RunID: run.ID})
+	if err != nil {
+		return err
+	}
+	b := newBatch()
+	b.insert(r)
+	b.insert(p)
+	if _, err := s.runs.apply(ctx, b); err != nil && !errors.Is(err, job.ErrExists) {
+		return err
+	}
+	return nil
+}
+
+// Run reads a run.
+func (s *Store) Run(ctx context.Context, runID string) (*job.Run, error) {
+	e, rev, err := s.runs.get(ctx, runID, rowRun)
+	if err != nil {
+		return nil, err
+	}
+	run := &job.Run{}
+	if err := e.json("Data", run); err != nil {
+		return nil, err
+	}
+	run.Rev = rev
+	return run, nil
+}
+
+// SaveRun stores a run if it is as it was read.
+func (s *Store) SaveRun(ctx context.Context, run *job.Run) error {
+	e, err := runEntity(run)
+	if err != nil {
+		return err
+	}
+	rev, err := s.runs.replace(ctx, e, run.Rev)
+	if err != nil {
+		return err
+	}
+	run.Rev = rev
+	return nil
+}
+
+// Plan reads the plan of a run.
+func (s *Store) Plan(ctx context.Context, runID string) (*job.Plan, error) {
+	e, rev, err := s.runs.get(ctx, runID, rowPlan)
+	if err != nil {
+		return nil, err
+	}
+	plan := &job.Plan{}
+	if err := e.json("Data", plan); err != nil {
+		return nil, err
+	}
+	plan.Rev = rev
+	return plan, nil
+}
+
+// SavePlan stores a plan if it is as it was read.
+func (s *Store) SavePlan(ctx context.Context, plan *job.Plan) error {
+	return s.AppendShards(ctx, plan, nil)
+}
+
+// AppendShards stores up to MaxPerWrite new shards together with the plan that counts them, if the plan is as it was read.
+func (s *Store) AppendShards(ctx context.Context, plan *job.Plan, shards []*job.Shard) error {
+	e, err := planEntity(plan)
+	if err != nil {
+		return err
+	}
+	b := newBatch()
+	b.replace(e, plan.Rev)
+	for _, shard := range shards {
+		row, err := s.shardEntity(shard)
+		if err != nil {
+			return err
+		}
+		b.put(row)
+	}
+	rev, err := s.runs.apply(ctx, b)
+	if err != nil {
+		return err
+	}
+	plan.Rev = rev
+	return nil
+}
+
+// EnqueueShards opens up to MaxPerWrite shards together with the run that counts them as enqueued, if the run is as it was
+// read.
+func (s *Store) EnqueueShards(ctx context.Context, run *job.Run, opened []Underway) error {
+	e, err := runEntity(run)
+	if err != nil {
+		return err
+	}
+	b := newBatch()
+	b.replace(e, run.Rev)
+	for _, u := range opened {
+		row := newEntity(run.ID, numbered(rowOpen, u.Number))
+		row["Devices"] = u.Devices
+		row.putTime("CheckAt", u.CheckAt)
+		b.put(row)
+	}
+	rev, err := s.runs.apply(ctx, b)
+	if err != nil {
+		return err
+	}
+	run.Rev = rev
+	return nil
+}
+
+// RollUp stores a run that counts up to MaxPerWrite more done shards and forgets their done rows, if the run is as it was
+// read.
+func (s *Store) RollUp(ctx context.Context, run *job.Run, done []Underway) error {
+	e, err := runEntity(run)
+	if err != nil {
+		return err
+	}
+	b := newBatch()
+	b.replace(e, run.Rev)
+	for _, u := range done {
+		b.remove(run.ID, numbered(rowDone, u.Number))
+	}
+	rev, err := s.runs.apply(ctx, b)
+	if err != nil {
+		return err
+	}
+	run.Rev = rev
+	return nil
+}
+
+// ShardSizes gives the number of devices of the shards from <= n < to.
+func (s *Store) ShardSizes(ctx context.Context, runID string, from, to int) ([]int, error) {
+	sizes := make([]int, 0, to-from)
+	q := query{partition: runID, from: numbered(rowShard, from), to: numbered(rowShard, to), columns: "RowKey,Devices"}
+	err := s.runs.each(ctx, q, func(e entity) (bool, error) {
+		sizes = append(sizes, e.int("Devices"))
+		return true, nil
+	})
+	if err == nil && len(sizes) != to-from {
+		err = fmt.Errorf("run %s: %d of the shards %d to %d are there", runID, len(sizes), from, to-1)
+	}
+	return sizes, err
+}
+
+// Selected calls yield with the fingerprint of every device that the run's plan holds.
+func (s *Store) Selected(ctx context.Context, runID string, yield func(print uint64)) error {
+	return s.eachPrint(ctx, runID, func(_ int, prints []byte) bool {
+		for ; len(prints) >= 8; prints = prints[8:] {
+			yield(binary.BigEndian.Uint64(prints))
+		}
+		return true
+	})
+}
+
+// Fingerprint is what Selected gives for a device.
+func (s *Store) Fingerprint(runID, deviceID string) uint64 { return fingerprint(runID, deviceID) }
+
+// ListChunk is how many device ids one row of an explicit target holds.
+const ListChunk = 1000
+
+// PutList stores part n of an explicit target.
+func (s *Store) PutList(ctx context.Context, runID string, n int, ids []string) error {
+	e := newEntity(runID, numbered(rowList, n))
+	if err := e.putBytes("Data", []byte(strings.Join(ids, "\n"))); err != nil {
+		return err
+	}
+	return s.runs.upsert(ctx, e)
+}
+
+// List reads part n of an explicit target.
+func (s *Store) List(ctx context.Context, runID string, n int) ([]string, error) {
+	e, _, err := s.runs.get(ctx, runID, numbered(rowList, n))
+	if err != nil {
+		return nil, err
+	}
+	data, err := e.bytes("Data")
+	if err != nil {
+		return nil, err
+	}
+	return strings.Split(string(data), "\n"), nil
+}
+
+// Purge deletes rows of a run's partition, up to max, and reports whether none is left.
+func (s *Store) Purge(ctx context.Context, runID string, max int) (bool, error) {
+	var keys []string
+	q := query{partition: runID, from: " ", to: "~", columns: "RowKey", max: max}
+	err := s.runs.each(ctx, q, func(e entity) (bool, error) {
+		keys = append(keys, e.row())
+		return true, nil
+	})
+	if err != nil {
+		return false, err
+	}
+	for rest := keys; len(rest) > 0; {
+		n := min(len(rest), maxBatch)
+		b := newBatch()
+		for _, key := range rest[:n] {
+			b.remove(runID, key)
+		}
+		if _, err := s.runs.apply(ctx, b); err != nil {
+			return false, err
+		}
+		rest = rest[n:]
+	}
+	return len(keys) < max, nil
+}
