@@ -1,0 +1,179 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+const prefix = "FLEETJOBS_"
+
+// clientSettings belong to programs that call fleetjobs. A developer's shell
+// may hand them down to the handler, which has no use for them.
+func clientSettings() []string { return []string{"FLEETJOBS_KEY", "FLEETJOBS_URL"} }
+
+// Load reads the settings from environ, a list of "name=value" as
+// [os.Environ] returns it. Empty values count as absent. The error is an
+// *[Error] that lists every fault.
+func Load(environ []string) (Config, error) {
+	settings := split(environ)
+	var (
+		c Config
+		f faults
+	)
+	f.malformed(settings, env.ParseWithOptions(&c, env.Options{Environment: settings}))
+	f.unknown(settings)
+	c.Hub.check(&f)
+	c.Storage.check(&f)
+	c.checkPublicURL(&f)
+	c.checkSchedule(&f)
+	c.checkNumbers(&f, settings)
+	c.checkFunctionTimeout(&f)
+	if len(f) > 0 {
+		slices.SortStableFunc(f, func(a, b Fault) int { return strings.Compare(a.Name, b.Name) })
+		return Config{}, &Error{Faults: f}
+	}
+	return c, nil
+}
+
+func split(environ []string) map[string]string {
+	settings := make(map[string]string, len(environ))
+	for _, entry := range environ {
+		name, value, ok := strings.Cut(entry, "=")
+		switch {
+		case !ok:
+		case value == "":
+			delete(settings, name) // the last one of a name counts
+		default:
+			settings[name] = value
+		}
+	}
+	return settings
+}
+
+// malformed takes what the parser could not convert. Its errors name the field
+// of Config, which is where the setting's name stands.
+func (f *faults) malformed(settings map[string]string, err error) {
+	if err == nil {
+		return
+	}
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		all.Errors = []error{err}
+	}
+	for _, err := range all.Errors {
+		var parse env.ParseError
+		if !errors.As(err, &parse) {
+			f.add("settings", "", err.Error())
+			continue
+		}
+		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
+		name := field.Tag.Get("env")
+		rule := "must be a whole number"
+		if parse.Type == reflect.TypeFor[Level]() {
+			rule = parse.Err.Error()
+		}
+		f.add(name, settings[name], rule)
+	}
+}
+
+// unknown refuses misspelled settings: a default that silently replaces what
+// the operator thought was set is found in production only.
+func (f *faults) unknown(settings map[string]string) {
+	known := ownNames()
+	for name := range settings {
+		if strings.HasPrefix(strings.ToUpper(name), prefix) && !slices.Contains(known, name) &&
+			!slices.Contains(clientSettings(), name) {
+			// The value may be a secret under a misspelled name.
+			f.addSecret(name, "is no setting of fleetjobs; did you mean "+nearest(name, known)+"?")
+		}
+	}
+}
+
+// ownNames returns the names of the settings that have our prefix.
+func ownNames() []string {
+	params, err := env.GetFieldParams(&Config{})
+	if err != nil {
+		return nil // cannot be: Config is a struct
+	}
+	var names []string
+	for _, p := range params {
+		if strings.HasPrefix(p.Key, prefix) {
+			names = append(names, p.Key)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func nearest(name string, known []string) string {
+	return slices.MinFunc(known, func(a, b string) int {
+		return distance(strings.ToUpper(name), a) - distance(strings.ToUpper(name), b)
+	})
+}
+
+// distance is the Levenshtein distance.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitute := diagonal
+			if a[i] != b[j] {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Fault is one thing that is wrong with the settings.
+type Fault struct {
+	Name string // the setting
+	// Value is what it was set to; empty if it is absent or must not be shown.
+	Value string
+	Rule  string // what it must be
+}
+
+// String returns the fault on one line.
+func (f Fault) String() string {
+	if f.Value == "" {
+		return f.Name + ": " + f.Rule
+	}
+	return fmt.Sprintf("%s=%q: %s", f.Name, f.Value, f.Rule)
+}
+
+// Error lists all faults of the settings.
+type Error struct{ Faults []Fault }
+
+// Error returns one line per fault, below a line that counts them.
+func (e *Error) Error() string {
+	lines := []string{fmt.Sprintf("read settings: %d wrong", len(e.Faults))}
+	for _, f := range e.Faults {
+		lines = append(lines, "  "+f.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+type faults []Fault
+
+const maxShown = 200
+
+func (f *faults) add(name, value, rule string) {
+	if len(value) > maxShown {
+		value = value[:maxShown] + "..."
+	}
+	*f = append(*f, Fault{Name: name, Value: value, Rule: rule})
+}
+
+func (f *faults) addSecret(name, rule string) { f.add(name, "", rule) }
