@@ -42,6 +42,7 @@ type Azurite struct {
 	tables, queues *service
 	accounts       []string
 	scratch        *scratchDir
+	exited         chan struct{}
 	stopTimeout    time.Duration
 	closeOnce      sync.Once
 	closeErr       error
@@ -62,13 +63,14 @@ func Start(ctx context.Context, opts Options) (*Azurite, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting azurite: %w", err)
 	}
-	a := &Azurite{accounts: slices.Clone(opts.Accounts), stopTimeout: stopTimeout}
+	a := &Azurite{accounts: slices.Clone(opts.Accounts), stopTimeout: stopTimeout, exited: make(chan struct{})}
 	if opts.Dir != "" {
 		a.stopTimeout = saveTimeout
 	}
 	if err := a.start(ctx, opts, launch{install: dir, accounts: env, log: log}); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting azurite: %w", err), a.Close())
 	}
+	go a.watch()
 	return a, nil
 }
 
@@ -121,16 +123,15 @@ func (a *Azurite) ConnectionString(account string) string {
 }
 
 // Exited is closed as soon as one of the services has ended, whatever the reason.
-func (a *Azurite) Exited() <-chan struct{} {
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		select {
-		case <-a.tables.exited:
-		case <-a.queues.exited:
-		}
-	}()
-	return exited
+func (a *Azurite) Exited() <-chan struct{} { return a.exited }
+
+// watch closes a.exited when a service ends.
+func (a *Azurite) watch() {
+	defer close(a.exited)
+	select {
+	case <-a.tables.exited:
+	case <-a.queues.exited:
+	}
 }
 
 // Close stops both services, by SIGINT (on which they save what Options.Dir keeps) and after a while by SIGKILL, and

@@ -40,27 +40,38 @@ func Install(ctx context.Context, progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := checkInstalled(dir); err == nil {
-		return dir, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", fmt.Errorf("making the cache folder: %w", err)
-	}
-	unlock, err := lockFile(ctx, dir+".lock")
-	if err != nil {
-		return "", fmt.Errorf("waiting for another installation of azurite: %w", err)
-	}
-	defer unlock()
-	if err := checkInstalled(dir); err == nil { // by the process that held the lock
-		return dir, nil
-	}
-	if _, err := fmt.Fprintf(progress, "installing azurite %s into %s (once, about 365 MB)\n", Version, dir); err != nil {
-		return "", fmt.Errorf("reporting progress: %w", err)
-	}
-	if err := installInto(ctx, dir); err != nil {
+	if err := (installer{dir: dir, npm: "npm"}).ensure(ctx, progress); err != nil {
 		return "", fmt.Errorf("installing azurite %s into %s: %w", Version, dir, err)
 	}
 	return dir, nil
+}
+
+// installer fills one folder.
+type installer struct {
+	dir string
+	npm string // the program
+}
+
+// ensure installs unless that is done. Only one caller on this machine works at a time; the others wait for it.
+func (i installer) ensure(ctx context.Context, progress io.Writer) error {
+	if err := checkInstalled(i.dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(i.dir), 0o755); err != nil {
+		return err
+	}
+	unlock, err := lockFile(ctx, i.dir+".lock")
+	if err != nil {
+		return fmt.Errorf("waiting for another installation: %w", err)
+	}
+	defer unlock()
+	if err := checkInstalled(i.dir); err == nil { // by the one that held the lock
+		return nil
+	}
+	if _, err := fmt.Fprintf(progress, "installing azurite %s into %s (once, about 365 MB)\n", Version, i.dir); err != nil {
+		return fmt.Errorf("reporting progress: %w", err)
+	}
+	return i.install(ctx)
 }
 
 // installDir returns the folder for the pinned release: another lock file means another folder.
@@ -93,12 +104,12 @@ func checkInstalled(dir string) error {
 	return nil
 }
 
-// installInto runs npm in a folder beside dir and renames the result to dir.
-func installInto(ctx context.Context, dir string) (err error) {
-	if err := removeLeftovers(dir); err != nil {
+// install runs npm in a folder beside the final one and renames the result.
+func (i installer) install(ctx context.Context) (err error) {
+	if err := removeLeftovers(i.dir); err != nil {
 		return err
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".tmp-")
+	temp, err := os.MkdirTemp(filepath.Dir(i.dir), filepath.Base(i.dir)+".tmp-")
 	if err != nil {
 		return err
 	}
@@ -108,7 +119,7 @@ func installInto(ctx context.Context, dir string) (err error) {
 			return err
 		}
 	}
-	if err := npmCI(ctx, temp); err != nil {
+	if err := i.npmCI(ctx, temp); err != nil {
 		return err
 	}
 	if err := checkInstalled(temp); err != nil {
@@ -117,7 +128,7 @@ func installInto(ctx context.Context, dir string) (err error) {
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return err
 	}
-	return os.Rename(temp, dir) // refused if dir holds anything
+	return os.Rename(temp, i.dir) // refused if dir holds anything
 }
 
 // removeLeftovers removes what installations that were killed have left beside dir. The caller holds the lock.
@@ -135,8 +146,8 @@ func removeLeftovers(dir string) error {
 }
 
 // npmCI installs what the lock file in dir names, without running any package's scripts.
-func npmCI(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+func (i installer) npmCI(ctx context.Context, dir string) error {
+	cmd := exec.CommandContext(ctx, i.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
 	cmd.Dir = dir
 	cmd.WaitDelay = 5 * time.Second
 	cmd.SysProcAttr = dieWithParent()
