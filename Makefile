@@ -1,0 +1,11 @@
+.DEFAULT_GOAL := help
+.PHONY: help build package
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## compile everything
+	go build ./...
+
+package: ## make dist/app for this machine and the zips for linux/amd64 and linux/arm64
+	go run ./tools/package
