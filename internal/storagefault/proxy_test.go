@@ -165,6 +165,9 @@ func TestErrorsLookLikeTheService(t *testing.T) {
 		requireResponse(t, err, tc.status, tc.code)
 		_, err = w.queue.EnqueueMessage(once(t), "x", nil)
 		requireResponse(t, err, tc.status, tc.code)
+		var response *azcore.ResponseError
+		require.ErrorAs(t, err, &response)
+		require.Equal(t, tc.code, response.RawResponse.Header.Get("x-ms-error-code"), "queues repeat the code in a header")
 		for _, operation := range []string{storagefault.TableUpsert, storagefault.QueuePut} {
 			c := w.proxy.Counts()[operation]
 			require.Equal(t, []int{1, tc.executed, 1}, []int{c.Requests, c.Executed, c.Faults}, operation)
