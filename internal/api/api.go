@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/dispatch"
+	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+)
+
+// Commands change jobs. Errors are job.Faults, job.ErrNotFound, job.ErrConflict, the Err values of package dispatch,
+// *iothub.Error where the hub was asked, or those of storage.
+type Commands interface {
+	Create(ctx context.Context, def job.Definition, idempotencyKey string) (*job.Record, error)
+	Preview(ctx context.Context, def job.Definition) (dispatch.Preview, error)
+	Cancel(ctx context.Context, jobID string) (*job.Record, *job.Run, error)
+	Delete(ctx context.Context, jobID string) error
+}
+
+// Reader gives a job with its run as it is now, or job.ErrNotFound.
+type Reader interface {
+	Get(ctx context.Context, jobID string) (*job.Record, *job.Run, error)
+}
+
+// Jobs is what *dispatch.Dispatcher does for this package.
+type Jobs interface {
+	Commands
+	Reader
+}
+
+// Store lists jobs and executions; *tablestore.Store does.
+type Store interface {
+	Jobs(ctx context.Context, q tablestore.JobQuery) (jobs []*job.Record, next string, err error)
+	Run(ctx context.Context, runID string) (*job.Run, error)
+	Shards(ctx context.Context, runID string, q tablestore.ShardQuery) ([]*job.Shard, error)
+	Find(ctx context.Context, runID, deviceID string) (e job.Execution, shard int, err error)
+}
+
+// Options of New. Jobs and Store are required.
+type Options struct {
+	Jobs  Jobs
+	Store Store
+	// PublicURL begins absolute links, such as "https://myfleet.azurewebsites.net". Without it links are paths.
+	PublicURL string
+	// Logger gets one line for each answer of 500 or 503. Default: discards.
+	Logger *slog.Logger
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+	// Version goes into the X-Fleetjobs-Version header of every answer, which is left out when it is "".
+	Version string
+	// RequestID names the request of a context in problems and logs, such as customhandler.InvocationID. Default, and
+	// when it gives "": a random id.
+	RequestID func(context.Context) string
+}
+
+// timeLimit bounds the work for one request. The platform's front end gives up after 230 s
+// (https://learn.microsoft.com/azure/azure-functions/functions-bindings-http-webhook-trigger#limits).
+const timeLimit = 200 * time.Second
+
+type handler struct {
+	jobs      Jobs
+	store     Store
+	publicURL string
+	logger    *slog.Logger
+	clock     func() time.Time
+	version   string
+	requestID func(context.Context) string
+	routes    []route
+}
+
+// New gives the handler of everything below /api/.
+func New(o Options) http.Handler {
+	h := &handler{
+		jobs: o.Jobs, store: o.Store, publicURL: strings.TrimRight(o.PublicURL, "/"), logger: o.Logger, clock: o.Now,
+		version: o.Version, requestID: o.RequestID,
+	}
+	if h.logger == nil {
+		h.logger = slog.New(slog.DiscardHandler)
+	}
+	if h.clock == nil {
+		h.clock = time.Now
+	}
+	if h.requestID == nil {
+		h.requestID = func(context.Context) string { return "" }
+	}
+	h.routes = h.table()
+	return h
+}
+
+func (h *handler) now() time.Time { return h.clock().UTC() }
+
+// request is an HTTP request after routing.
+type request struct {
+	*http.Request
+	jobID    string
+	deviceID string
+	query    *params
+}
+
+// action carries a request out. Its answer is written as it is; its error becomes a problem.
+type action func(ctx context.Context, r *request) (*answer, error)
+
+// ServeHTTP implements [http.Handler].
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), timeLimit)
+	defer cancel()
+	a, err := h.serve(ctx, r)
+	if err != nil {
+		if r.Context().Err() != nil {
+			return // the caller has gone: nobody reads an answer
+		}
+		a = h.problemAnswer(r, err)
+	}
+	h.write(w, r, a)
+}
+
+// panicked is a panic on its way to an answer.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// serve routes r and carries it out. A panic becomes an error, so that the caller gets an answer.
+func (h *handler) serve(ctx context.Context, r *http.Request) (a *answer, err error) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if cut, ok := v.(error); ok && errors.Is(cut, http.ErrAbortHandler) {
+			panic(http.ErrAbortHandler) // net/http's own way to cut a connection
+		}
+		a, err = nil, &panicked{value: v, stack: debug.Stack()}
+	}()
+	do, routed, err := h.route(r)
+	if err != nil {
+		return nil, err
+	}
+	return do(ctx, routed)
+}

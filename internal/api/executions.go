@@ -1,0 +1,141 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+const (
+	executionsPerPage    = 100
+	maxExecutionsPerPage = 1000
+	rowsPerFile          = 1000 // of CSV
+	maxRowsPerFile       = 10_000
+)
+
+type executionPage struct {
+	Executions        []executionView `json:"executions"`
+	ContinuationToken string          `json:"continuationToken,omitempty"`
+}
+
+// executions lists the devices of a job, or, with deviceId, gives one.
+func (h *handler) executions(ctx context.Context, r *request) (*answer, error) {
+	asCSV := prefersCSV(r.Header.Values("Accept"))
+	size, most := executionsPerPage, maxExecutionsPerPage
+	if asCSV {
+		size, most = rowsPerFile, maxRowsPerFile
+	}
+	want := wanted{
+		state: stateParam(r.query),
+		size:  r.query.integer("pageSize", size, most),
+	}
+	if r.query.has("deviceId") {
+		r.deviceID = r.query.text("deviceId")
+		if !job.DeviceID(r.deviceID) {
+			r.query.fault("deviceId", r.deviceID, "must be a device id: 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '")
+		}
+		for _, other := range []string{"status", "pageSize", "continuationToken"} {
+			if r.query.has(other) {
+				r.query.fault(other, r.query.text(other), "must not stand beside deviceId")
+			}
+		}
+	}
+	if err := r.query.err(); err != nil {
+		return nil, err
+	}
+	if r.deviceID != "" {
+		return h.execution(ctx, r)
+	}
+	s, err := h.current(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if want.from, err = parseToken(r.query.text("continuationToken"), s.run.ID, want.filter()); err != nil {
+		return nil, err
+	}
+	found, next, err := h.page(ctx, s.run, want)
+	if err != nil {
+		return nil, err
+	}
+	token := ""
+	if next != nil {
+		token = next.token(s.run.ID, want.filter())
+	}
+	a, err := executionsAnswer(r, found, token, asCSV)
+	if err == nil {
+		h.linkNext(a, r, token)
+	}
+	return a, err
+}
+
+func executionsAnswer(r *request, found []job.Execution, token string, asCSV bool) (*answer, error) {
+	views := make([]executionView, len(found))
+	for i := range found {
+		views[i] = viewOf(&found[i])
+	}
+	if asCSV {
+		return csvAnswer(r.jobID, views)
+	}
+	a, err := taggedJSON(executionPage{Executions: views, ContinuationToken: token})
+	if err == nil {
+		a.header.Set("Vary", "Accept")
+	}
+	return a, err
+}
+
+// execution gives one device of a job.
+func (h *handler) execution(ctx context.Context, r *request) (*answer, error) {
+	s, err := h.current(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	unknown := problemOf(unknownExecution, "the device is not among those that the job has selected")
+	if !job.DeviceID(r.deviceID) {
+		return nil, unknown
+	}
+	e, shard, err := h.store.Find(ctx, s.run.ID, r.deviceID)
+	if errors.Is(err, job.ErrNotFound) {
+		return nil, unknown
+	}
+	if err != nil {
+		return nil, err
+	}
+	e = asEnded(s.run, shard, e)
+	v := viewOf(&e)
+	if prefersCSV(r.Header.Values("Accept")) {
+		return csvAnswer(r.jobID, []executionView{v})
+	}
+	a, err := taggedJSON(v)
+	if err == nil {
+		a.header.Set("Vary", "Accept")
+	}
+	return a, err
+}
+
+// stateParam reads the status filter, nil when there is none.
+func stateParam(p *params) *job.ExecutionState {
+	all := job.ExecutionStates()
+	words := make([]string, len(all))
+	for i, s := range all {
+		words[i] = s.String()
+	}
+	s, ok := job.ParseExecutionState(choice(p, "status", words))
+	if !ok {
+		return nil
+	}
+	return &s
+}
+
+// csvAnswer gives executions as a file with a header row.
+func csvAnswer(jobID string, views []executionView) (*answer, error) {
+	body, err := encodeCSV(views)
+	if err != nil {
+		return nil, err
+	}
+	header := http.Header{}
+	header.Set("Vary", "Accept")
+	header.Set("Content-Disposition", `attachment; filename="`+jobID+`-executions.csv"`)
+	return &answer{status: http.StatusOK, kind: csvType, body: body, header: header, tagged: true}, nil
+}

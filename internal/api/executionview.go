@@ -1,0 +1,59 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+type executionError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// executionView is an execution in JSON. openapi.yaml describes each member.
+type executionView struct {
+	DeviceID     string          `json:"deviceId"`
+	Status       string          `json:"status"`
+	Attempts     int             `json:"attempts"`
+	StartTime    instant         `json:"startTime,omitzero"`
+	EndTime      instant         `json:"endTime,omitzero"`
+	DeviceStatus int             `json:"deviceStatus,omitempty"`
+	Payload      json.RawMessage `json:"payload,omitempty"`
+	PayloadText  string          `json:"payloadText,omitempty"`
+	Truncated    bool            `json:"truncated,omitempty"`
+	Error        *executionError `json:"error,omitempty"`
+}
+
+func viewOf(e *job.Execution) executionView {
+	v := executionView{
+		DeviceID: e.DeviceID, Status: e.State.String(), Attempts: e.Attempts,
+		StartTime: instant(e.StartedAt), EndTime: instant(e.EndedAt), DeviceStatus: e.StatusCode,
+		Payload: e.Payload(), Truncated: e.Truncated,
+	}
+	text := e.ErrorText()
+	if answered := text == "" && len(e.Answer) > 0; answered && v.Payload == nil {
+		v.PayloadText = string(e.Answer)
+	}
+	if e.Reason != job.NoReason && e.State.Final() {
+		if text == "" {
+			text = reasonText(e)
+		}
+		v.Error = &executionError{Code: e.Reason.String(), Message: text}
+	}
+	return v
+}
+
+// reasonText is the message of reasons that bring no text of their own.
+func reasonText(e *job.Execution) string {
+	switch e.Reason {
+	case job.DeviceError:
+		return fmt.Sprintf("the device answered with status %d", e.StatusCode)
+	case job.NotStarted:
+		return "the job's time limit passed before the device was called"
+	case job.JobCanceled:
+		return "the job was cancelled before the device was called"
+	}
+	return e.Reason.String()
+}

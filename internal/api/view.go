@@ -1,0 +1,160 @@
+package api
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// instant is a time in JSON: RFC 3339, UTC, milliseconds.
+type instant time.Time
+
+const instantFormat = "2006-01-02T15:04:05.000Z"
+
+func (t instant) String() string { return time.Time(t).UTC().Format(instantFormat) }
+
+// MarshalJSON implements [encoding/json.Marshaler].
+func (t instant) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
+
+// IsZero lets omitzero leave out what has not happened.
+func (t instant) IsZero() bool { return time.Time(t).IsZero() }
+
+// state is a job at one moment.
+type state struct {
+	rec    *job.Record
+	run    *job.Run
+	counts job.Counts
+}
+
+// stateOf joins a job and its run. When the run has no row, run is nil or was made from the job, which then knows more.
+func stateOf(rec *job.Record, run *job.Run) state {
+	if stored := run != nil && run.Rev != ""; !stored {
+		r := rec.NewRun()
+		r.Status, r.EndReason, r.FailureReason = rec.Status, rec.EndReason, rec.FailureReason
+		r.StartedAt, r.EndedAt, r.Devices = rec.StartedAt, rec.EndedAt, rec.Devices
+		return state{rec: rec, run: &r, counts: rec.Counts}
+	}
+	return state{rec: rec, run: run, counts: run.Counts()}
+}
+
+// selection says how far the choice of devices has come.
+type selection struct {
+	State       string `json:"state"`
+	DeviceCount int    `json:"deviceCount"`
+}
+
+type blockView struct {
+	Reason  string  `json:"reason"`
+	Code    string  `json:"code,omitempty"`
+	Since   instant `json:"since"`
+	ProbeAt instant `json:"probeAt"`
+}
+
+// jobView is a job in JSON: IoT Hub's members, then ours. openapi.yaml describes each.
+type jobView struct {
+	JobID                     string          `json:"jobId"`
+	Type                      job.Type        `json:"type"`
+	Status                    job.Status      `json:"status"`
+	StatusMessage             string          `json:"statusMessage"`
+	QueryCondition            string          `json:"queryCondition,omitempty"`
+	Method                    *job.Method     `json:"cloudToDeviceMethod,omitempty"`
+	UpdateTwin                *job.TwinUpdate `json:"updateTwin,omitempty"`
+	CreatedTime               instant         `json:"createdTime"`
+	StartTime                 instant         `json:"startTime"`
+	EndTime                   instant         `json:"endTime,omitzero"`
+	MaxExecutionTimeInSeconds int64           `json:"maxExecutionTimeInSeconds,omitempty"`
+	FailureReason             string          `json:"failureReason,omitempty"`
+	Statistics                job.Statistics  `json:"deviceJobStatistics"`
+
+	RunID               string         `json:"runId"`
+	DeviceIDCount       int            `json:"deviceIdCount,omitempty"`
+	StartedTime         instant        `json:"startedTime,omitzero"`
+	EndReason           job.EndReason  `json:"endReason,omitempty"`
+	ExecutionStatistics map[string]int `json:"executionStatistics"`
+	FailureReasons      map[string]int `json:"failureReasons,omitempty"`
+	Selection           selection      `json:"selection"`
+	Blocked             *blockView     `json:"blocked,omitempty"`
+	Warnings            []string       `json:"warnings,omitempty"`
+}
+
+func (s state) view() *jobView {
+	v := &jobView{
+		JobID: s.rec.JobID, Type: s.rec.Type, Status: s.run.Status, StatusMessage: s.message(),
+		QueryCondition: s.rec.QueryCondition, Method: s.rec.Method, UpdateTwin: s.rec.UpdateTwin,
+		CreatedTime: instant(s.rec.CreatedAt), StartTime: instant(s.rec.StartTime), EndTime: instant(s.run.EndedAt),
+		MaxExecutionTimeInSeconds: s.rec.MaxExecutionTimeInSeconds, FailureReason: s.run.FailureReason,
+		Statistics: s.counts.Statistics(),
+
+		RunID: s.rec.RunID, DeviceIDCount: s.rec.DeviceCount, StartedTime: instant(s.run.StartedAt), EndReason: s.run.EndReason,
+		ExecutionStatistics: s.counts.StateMap(), FailureReasons: s.counts.ReasonMap(),
+		Selection: selection{State: s.selectionState(), DeviceCount: s.counts.Total()}, Warnings: s.rec.Warnings,
+	}
+	if b := s.run.Block; b != nil {
+		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}
+	}
+	return v
+}
+
+// The words of selection.state.
+const (
+	selectionPending  = "pending"
+	selectionRunning  = "selecting"
+	selectionComplete = "complete"
+	selectionStopped  = "stopped"
+)
+
+func (s state) selectionState() string {
+	switch {
+	case s.run.EndReason == job.EndFinished:
+		return selectionComplete
+	case s.run.EndReason != "":
+		return selectionStopped
+	case s.run.Status == job.StatusScheduled:
+		return selectionPending
+	case s.run.PlanDone:
+		return selectionComplete
+	}
+	return selectionRunning
+}
+
+// message says in one sentence where the job stands. It says nothing that changes with time alone, so that the ETag does
+// not either.
+func (s state) message() string {
+	st := s.counts.Statistics()
+	ended, unreached := st.SucceededCount+st.FailedCount, s.unreached()
+	switch s.run.Status {
+	case job.StatusScheduled:
+		return "Waits for its start time, " + instant(s.rec.StartTime).String() + "."
+	case job.StatusRunning:
+		if !s.run.PlanDone {
+			return fmt.Sprintf("Selects devices, %d so far; %d of them have ended.", st.DeviceCount, ended)
+		}
+		return fmt.Sprintf("Calls devices; %d of %d have ended.", ended, st.DeviceCount)
+	case job.StatusBlocked:
+		if b := s.run.Block; b != nil {
+			return fmt.Sprintf("Blocked by the hub and asks it again at %s; no device is at fault: %s", instant(b.ProbeAt), b.Reason)
+		}
+		return "Blocked by the hub."
+	case job.StatusStopping:
+		return fmt.Sprintf("Starts no new calls and waits for those under way, %d at most.", st.RunningCount)
+	case job.StatusCompleted:
+		if s.run.EndReason == job.EndTimeLimit {
+			return fmt.Sprintf("The time limit passed; %d devices were not called. %d of %d succeeded.", unreached, st.SucceededCount, st.DeviceCount)
+		}
+		if st.DeviceCount == 0 {
+			return "No device matched the target."
+		}
+		return fmt.Sprintf("Every device has ended; %d of %d succeeded.", st.SucceededCount, st.DeviceCount)
+	case job.StatusFailed:
+		return "The job could not be carried out: " + s.run.FailureReason
+	case job.StatusCancelled:
+		return fmt.Sprintf("Cancelled; %d devices were not called. %d of %d succeeded.", unreached, st.SucceededCount, st.DeviceCount)
+	}
+	return ""
+}
+
+// unreached is the number of devices that the run ended without calling.
+func (s state) unreached() int {
+	return s.counts.ByReason[job.NotStarted] + s.counts.ByReason[job.JobCanceled]
+}
