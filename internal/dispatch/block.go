@@ -59,15 +59,23 @@ func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
 	}
 }
 
-// block stops a run because of a fault of the hub that is none of its devices'. A run that is blocked already waits longer.
-func (d *Dispatcher) block(ctx context.Context, runID string, fault error, planning bool) error {
-	now := d.now()
+// trouble is a fault of the hub that is none of its devices', and who met it.
+type trouble struct {
+	fault    error
+	planning bool // the selection of devices, not a call
+	probe    bool // the call or query that was to find out whether the hub is back
+}
+
+// block stops a run until the hub is back. A failed probe makes the next one come later.
+func (d *Dispatcher) block(ctx context.Context, runID string, t trouble) error {
+	now, changed := d.now(), false
 	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
+		changed = false
 		b := run.Block
 		switch {
 		case run.Status == job.StatusRunning:
 			b = &job.Block{Since: now}
-		case run.Status != job.StatusBlocked:
+		case run.Status != job.StatusBlocked || !t.probe:
 			return false, nil
 		}
 		if err := run.Become(job.StatusBlocked, now); err != nil {
@@ -75,12 +83,13 @@ func (d *Dispatcher) block(ctx context.Context, runID string, fault error, plann
 		}
 		delay := min(maxProbeDelay, d.opts.ProbeDelay<<min(b.Probes, 10))
 		run.Block = &job.Block{
-			Reason: fault.Error(), Code: codeOf(fault), Since: b.Since, ProbeAt: now.Add(delay),
-			Probes: b.Probes + 1, Planning: planning,
+			Reason: t.fault.Error(), Code: codeOf(t.fault), Since: b.Since, ProbeAt: now.Add(delay),
+			Probes: b.Probes + 1, Planning: t.planning,
 		}
+		changed = true
 		return true, nil
 	})
-	if err == nil && run.Status == job.StatusBlocked {
+	if err == nil && changed {
 		d.opts.Logger.Warn("the run is blocked by the hub and goes on when it is back",
 			"job", run.JobID, "run", run.ID, "reason", run.Block.Reason, "probeAt", run.Block.ProbeAt)
 	}

@@ -28,7 +28,7 @@ func newGate(capacity int, now func() time.Time) *gate {
 }
 
 const (
-	firstThrottleWait = 500 * time.Millisecond
+	firstThrottleWait = 200 * time.Millisecond
 	maxThrottleWait   = 30 * time.Second
 )
 

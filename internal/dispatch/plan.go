@@ -105,7 +105,7 @@ func (p *planner) stretch(ctx context.Context) error {
 	for {
 		devices, next, err := p.ask(ctx)
 		if err != nil {
-			return p.trouble(ctx, err)
+			return p.failed(ctx, err)
 		}
 		if p.blocked {
 			p.blocked = false
@@ -223,8 +223,8 @@ func newShard(runID string, n int, devices []string) *job.Shard {
 	return s
 }
 
-// trouble ends a stretch whose source failed: it is taken up later, begun anew, blocked, or the run can not be planned.
-func (p *planner) trouble(ctx context.Context, err error) error {
+// failed ends a stretch whose source failed: it is taken up later, begun anew, blocked, or the run can not be planned.
+func (p *planner) failed(ctx context.Context, err error) error {
 	var he *iothub.Error
 	if !errors.As(err, &he) {
 		return err // storage
@@ -246,7 +246,7 @@ func (p *planner) trouble(ctx context.Context, err error) error {
 		return err
 	}
 	if he.Kind != iothub.Throttled && he.Kind != iothub.Rejected {
-		return p.d.block(ctx, p.run.ID, he, true)
+		return p.d.block(ctx, p.run.ID, trouble{fault: he, planning: true, probe: p.blocked})
 	}
 	return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID, Probe: p.blocked}, delay)
 }

@@ -17,12 +17,9 @@ const (
 
 // slice claims a shard and calls its devices.
 func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
-	run, err := d.runs.get(ctx, m.Run, runAge)
-	if err != nil {
-		return err // a run that is gone is a lost race
-	}
-	if run.Status != job.StatusRunning && !(m.Probe && run.Status == job.StatusBlocked) {
-		return nil // the supervisor sends again what is to go on, and closes what is not
+	run, err := d.wants(ctx, m)
+	if run == nil || err != nil {
+		return err
 	}
 	shard, err := d.store.Shard(ctx, m.Run, m.Shard)
 	if err != nil || shard.Closed {
@@ -49,6 +46,21 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 		return err
 	}
 	return d.newWorker(run, shard, op).work(ctx, m)
+}
+
+// wants gives the run if it lets m through, nil if not: the supervisor sends again what is to go on, and closes what is not.
+// A view of the run that is a second old may let a message through, but not turn one away.
+func (d *Dispatcher) wants(ctx context.Context, m message) (*job.Run, error) {
+	for _, age := range []time.Duration{runAge, 0} {
+		run, err := d.runs.get(ctx, m.Run, age)
+		if err != nil {
+			return nil, err // a run that is gone is a lost race
+		}
+		if run.Status == job.StatusRunning || m.Probe && run.Status == job.StatusBlocked {
+			return run, nil
+		}
+	}
+	return nil, nil
 }
 
 const abandoned = "the workers that called this device's shard ended eleven times in a row without storing an outcome"

@@ -60,6 +60,7 @@ type supervision struct {
 	open  []tablestore.Underway
 	done  []tablestore.Underway
 	dirty bool // the run was changed since it was stored
+	asked bool // a probe is on its way
 }
 
 // pass makes one supervision and, when it is part of the chain, sends the message for the next.
@@ -93,7 +94,7 @@ func (d *Dispatcher) pass(ctx context.Context, run *job.Run, chain bool) error {
 }
 
 func (s *supervision) delay() time.Duration {
-	if s.run.Status != job.StatusBlocked {
+	if s.run.Status != job.StatusBlocked || s.asked {
 		return superviseEvery
 	}
 	return max(superviseEvery, min(superviseSilent, s.run.Block.ProbeAt.Sub(s.now)))
@@ -282,7 +283,7 @@ func (s *supervision) blocked(ctx context.Context) error {
 		return nil
 	}
 	b.ProbeAt = s.now.Add(maxProbeDelay) // the probe itself sets an earlier one, or unblocks the run
-	s.dirty = true
+	s.dirty, s.asked = true, true
 	switch {
 	case b.Planning && !s.plan.Done:
 		return s.d.send(ctx, message{Kind: kindPlan, Run: s.run.ID, Probe: true}, 0)

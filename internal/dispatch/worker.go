@@ -14,12 +14,16 @@ import (
 // hold is how long a call waits for a throttled hub inside an invocation. A longer wait goes back to the queue.
 const hold = 2 * time.Second
 
+// mergeTries is how often outcomes are merged into a shard that others keep writing.
+const mergeTries = 5
+
 // worker calls the devices of one claimed shard. The shard's executions belong to mu.
 type worker struct {
 	d     *Dispatcher
 	log   *slog.Logger
 	op    *operation
 	shard *job.Shard
+	owner string
 	until time.Time // no new call starts from here on
 
 	mu    sync.Mutex
@@ -36,7 +40,7 @@ func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation) *w
 		until = run.Deadline
 	}
 	return &worker{
-		d: d, op: op, shard: shard, until: until,
+		d: d, op: op, shard: shard, owner: shard.Claim.Owner, until: until,
 		log: d.opts.Logger.With("job", run.JobID, "run", run.ID, "shard", shard.Number),
 	}
 }
@@ -48,10 +52,7 @@ func (w *worker) work(ctx context.Context, m message) error {
 	w.stop = stop
 	lost := w.keep(ctx, starting, m.Probe)
 	if lost != nil {
-		if !errors.Is(lost, job.ErrConflict) {
-			return lost
-		}
-		return w.merge(ctx)
+		return w.orMerge(ctx, lost)
 	}
 	return w.finish(ctx, m)
 }
@@ -258,41 +259,50 @@ func (w *worker) finish(ctx context.Context, m message) error {
 		w.shard.EndRest(run.Unreached(), w.d.now())
 	}
 	if w.shard.Done() {
-		err := w.d.store.CloseShard(ctx, w.shard)
-		if errors.Is(err, job.ErrConflict) {
-			return w.merge(ctx)
-		}
-		return err
+		return w.orMerge(ctx, w.d.store.CloseShard(ctx, w.shard))
 	}
 	w.shard.Claim = w.shard.Claim.Release()
-	if err := w.d.store.SaveShard(ctx, w.shard); err != nil {
-		if errors.Is(err, job.ErrConflict) {
-			return w.merge(ctx)
-		}
+	if err := w.orMerge(ctx, w.d.store.SaveShard(ctx, w.shard)); err != nil {
 		return err
 	}
 	if w.fault != nil {
-		return w.d.block(ctx, w.shard.RunID, w.fault, false)
+		return w.d.block(ctx, w.shard.RunID, trouble{fault: w.fault, probe: m.Probe})
 	}
 	m.Probe = false
 	return w.d.send(ctx, m, w.wait)
 }
 
-// merge adds the outcomes that this worker knows to a shard that somebody else has claimed meanwhile, and leaves.
+// orMerge saves what a refused write would have lost.
+func (w *worker) orMerge(ctx context.Context, err error) error {
+	if lostRace(err) {
+		return w.merge(ctx)
+	}
+	return err
+}
+
+// merge adds the outcomes that this worker knows to a shard that somebody else has written meanwhile, and leaves.
 func (w *worker) merge(ctx context.Context) error {
-	for range 3 {
-		theirs, err := w.d.store.Shard(ctx, w.shard.RunID, w.shard.Number)
-		if err != nil || theirs.Closed {
-			return err
+	var err error
+	for range mergeTries {
+		theirs, readErr := w.d.store.Shard(ctx, w.shard.RunID, w.shard.Number)
+		if readErr != nil || theirs.Closed {
+			return readErr
 		}
-		if !theirs.Adopt(w.shard.Executions) {
+		mine := theirs.Claim.Owner == w.owner
+		if !theirs.Adopt(w.shard.Executions) && !mine {
 			return nil
 		}
-		err = w.d.store.SaveShard(ctx, theirs)
-		if !errors.Is(err, job.ErrConflict) {
+		if mine {
+			theirs.Claim = theirs.Claim.Release()
+		}
+		if theirs.Done() {
+			err = w.d.store.CloseShard(ctx, theirs)
+		} else {
+			err = w.d.store.SaveShard(ctx, theirs)
+		}
+		if !lostRace(err) {
 			return err
 		}
 	}
-	w.log.Info("outcomes of a lost claim could not be merged; their devices are called again", "shard", w.shard.Number)
-	return nil
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,14 +15,14 @@ import (
 )
 
 // Row keys of a run's partition. An open row stands for a shard that was enqueued and has not ended, a done row for one
-// that ended and is not counted in the run's row yet.
+// that ended and is not counted in the run's row yet. Underway reads both with one query: no other key may lie between.
 const (
-	rowRun   = "run"
-	rowPlan  = "plan"
-	rowShard = "shard:"
-	rowOpen  = "open:"
+	rowList  = "chunk:"
 	rowDone  = "done:"
-	rowList  = "list:"
+	rowOpen  = "open:"
+	rowPlan  = "plan"
+	rowRun   = "run"
+	rowShard = "shard:"
 )
 
 func numbered(prefix string, n int) string { return fmt.Sprintf("%s%08d", prefix, n) }
@@ -31,8 +32,8 @@ func after(prefix string) string { return strings.TrimSuffix(prefix, ":") + ";" 
 
 func number(key string) (int, error) {
 	_, digits, _ := strings.Cut(key, ":")
-	var n int
-	if _, err := fmt.Sscanf(digits, "%d", &n); err != nil {
+	n, err := strconv.Atoi(digits)
+	if err != nil {
 		return 0, fmt.Errorf("reading row key %q: %w", key, err)
 	}
 	return n, nil
@@ -143,8 +144,9 @@ func (s *Store) SaveShard(ctx context.Context, shard *job.Shard) error {
 
 // CloseShard stores the end of a shard and, in the same transaction, turns its open row into a done row.
 func (s *Store) CloseShard(ctx context.Context, shard *job.Shard) error {
-	shard.Closed = true
-	e, err := s.shardEntity(shard)
+	closed := *shard
+	closed.Closed = true
+	e, err := s.shardEntity(&closed)
 	if err != nil {
 		return err
 	}
@@ -160,7 +162,7 @@ func (s *Store) CloseShard(ctx context.Context, shard *job.Shard) error {
 	if err != nil {
 		return err
 	}
-	shard.Rev = rev
+	shard.Rev, shard.Closed = rev, true
 	return nil
 }
 

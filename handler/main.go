@@ -1,0 +1,161 @@
+// Command handler is the deployed binary of fleetjobs: an Azure Functions custom handler that serves every function of the
+// app. It owns the wiring and nothing else: settings to clients, clients to the dispatcher and the HTTP API, both to the
+// functions of their folders.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/fleetjobs/fleetjobs/internal/api"
+	"github.com/fleetjobs/fleetjobs/internal/azurecred"
+	"github.com/fleetjobs/fleetjobs/internal/config"
+	"github.com/fleetjobs/fleetjobs/internal/customhandler"
+	"github.com/fleetjobs/fleetjobs/internal/dispatch"
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+	"github.com/fleetjobs/fleetjobs/internal/workqueue"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// workQueue is the queue that functions/RunShard/function.json names.
+const workQueue = "fleetjobs-work"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Environ()); err != nil {
+		fmt.Fprintln(os.Stderr, "fleetjobs handler: error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, environ []string) error {
+	cfg, err := config.Load(environ)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(customhandler.NewLogHandler(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: cfg.LogLevel})))
+	app, err := newApp(cfg, environ, logger)
+	if err != nil {
+		return err
+	}
+	functions, err := customhandler.New(customhandler.Options{
+		HTTP:   app.http,
+		Timers: map[string]customhandler.TimerFunc{"TimerDispatch": app.timerDispatch},
+		Queues: map[string]customhandler.QueueFunc{"RunShard": app.runShard},
+		Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := customhandler.Listen(os.Getenv)
+	if err != nil {
+		return err
+	}
+	logger.Info("fleetjobs handler is ready", "version", version, "hub", app.hub, "address", listener.Addr().String())
+	return customhandler.Serve(ctx, listener, functions)
+}
+
+// app holds what the functions share.
+type app struct {
+	store *tablestore.Store
+	jobs  *dispatch.Dispatcher
+	http  http.Handler
+	hub   string
+}
+
+func newApp(cfg config.Config, environ []string, logger *slog.Logger) (*app, error) {
+	hub, err := newHub(cfg)
+	if err != nil {
+		return nil, err
+	}
+	account := azurecred.FromEnviron("AzureWebJobsStorage", environ)
+	tables, err := azurecred.Tables(account)
+	if err != nil {
+		return nil, err
+	}
+	queues, err := azurecred.Queues(account)
+	if err != nil {
+		return nil, err
+	}
+	queue, err := workqueue.New(queues, workQueue)
+	if err != nil {
+		return nil, err
+	}
+	a := &app{store: tablestore.New(tables, hub.HostName(), nil), hub: hub.HostName()}
+	a.jobs = dispatch.New(a.store, queue, hub, dispatch.Options{
+		Logger: logger, Tick: cfg.TickInterval, CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(),
+	})
+	a.http = a.ensured(api.New(api.Options{
+		Jobs: a.jobs, Store: a.store, PublicURL: cfg.PublicURL, Logger: logger, Version: version,
+	}))
+	return a, nil
+}
+
+func newHub(cfg config.Config) (*iothub.Client, error) {
+	opts := iothub.Options{
+		ConnectionString: cfg.Hub.ConnectionString.Reveal(), HostName: cfg.Hub.Hostname, CAFile: cfg.Hub.CAFile,
+		MaxConnections: cfg.MaxCallsInFlight,
+	}
+	if opts.HostName != "" {
+		identity, err := newIdentity(cfg.Storage)
+		if err != nil {
+			return nil, err
+		}
+		opts.Credential = identity
+	}
+	return iothub.New(opts)
+}
+
+// newIdentity gives the identity that the app has in Azure: the one that storage names, else what the environment offers.
+func newIdentity(s config.Storage) (azcore.TokenCredential, error) {
+	if s.Credential == "" && s.ClientID == "" {
+		return azidentity.NewDefaultAzureCredential(nil)
+	}
+	opts := &azidentity.ManagedIdentityCredentialOptions{}
+	if s.ClientID != "" {
+		opts.ID = azidentity.ClientID(s.ClientID)
+	}
+	return azidentity.NewManagedIdentityCredential(opts)
+}
+
+// tickTime is how long a timer tick may take: what it does not reach, the next one does.
+const tickTime = 10 * time.Second
+
+func (a *app) timerDispatch(ctx context.Context, _ customhandler.Timer) error {
+	ctx, cancel := context.WithTimeout(ctx, tickTime)
+	defer cancel()
+	if err := a.store.Ensure(ctx); err != nil {
+		return err
+	}
+	return a.jobs.Tick(ctx)
+}
+
+func (a *app) runShard(ctx context.Context, m customhandler.Message) error {
+	if err := a.store.Ensure(ctx); err != nil {
+		return err
+	}
+	return a.jobs.Handle(ctx, dispatch.Delivery{Body: m.Body, Owner: m.InvocationID, Redelivered: m.DequeueCount > 1})
+}
+
+// ensured creates the tables before the first request. When that fails, the request shows it.
+func (a *app) ensured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := a.store.Ensure(r.Context()); err != nil {
+			slog.Default().Debug("tables could not be created", "error", err)
+		}
+		next.ServeHTTP(w, r)
+	})
+}

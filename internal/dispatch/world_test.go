@@ -1,0 +1,384 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/azurite/azuritetest"
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+)
+
+func TestMain(m *testing.M) { azuritetest.Main(m) }
+
+// world is everything around a dispatcher: Azurite behind real aztables clients, a queue that delivers as the Functions
+// host does, a hub whose devices do what the test says, and processes that can be killed.
+type world struct {
+	t       *testing.T
+	storage string
+	queue   *testQueue
+	hub     *testHub
+	opts    Options
+
+	mu   sync.Mutex
+	proc *process
+}
+
+// process is one life of the handler. Once killed, none of its storage and hub requests leaves it.
+type process struct {
+	d    *Dispatcher
+	dead context.CancelCauseFunc
+	ctx  context.Context
+	left atomic.Int64 // requests until it dies
+}
+
+var errKilled = errors.New("the process was killed")
+
+func newWorld(t *testing.T, opts Options) *world {
+	t.Helper()
+	w := &world{t: t, storage: azuritetest.Start(t), queue: &testQueue{}, hub: newTestHub(), opts: opts}
+	w.opts.Logger = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.boot(0)
+	return w
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Logf("%s", p)
+	return len(p), nil
+}
+
+// boot starts a process that dies at its dieAt-th storage request, or never when dieAt is 0.
+func (w *world) boot(dieAt int64) *process {
+	ctx, dead := context.WithCancelCause(context.Background())
+	p := &process{ctx: ctx, dead: dead}
+	p.left.Store(dieAt)
+	client, err := aztables.NewServiceClientFromConnectionString(w.storage, &aztables.ClientOptions{
+		ClientOptions: azcore.ClientOptions{Transport: p, Retry: policy.RetryOptions{MaxRetries: -1}},
+	})
+	require.NoError(w.t, err)
+	store := tablestore.New(client, "testhub", nil)
+	if dieAt == 0 {
+		require.NoError(w.t, store.Ensure(ctx))
+	}
+	p.d = New(store, mortal{p, w.queue}, mortal{p, w.queue}.hub(w.hub), w.opts)
+	w.mu.Lock()
+	w.proc = p
+	w.mu.Unlock()
+	return p
+}
+
+// Do carries out one storage request of a process that lives.
+func (p *process) Do(r *http.Request) (*http.Response, error) {
+	if p.left.Load() > 0 && p.left.Add(-1) == 0 {
+		p.dead(errKilled)
+	}
+	if p.ctx.Err() != nil {
+		return nil, errKilled
+	}
+	return http.DefaultClient.Do(r)
+}
+
+// mortal keeps a dead process from sending messages and calling devices.
+type mortal struct {
+	p *process
+	q *testQueue
+}
+
+func (m mortal) Send(ctx context.Context, body []byte, delay time.Duration) error {
+	if m.p.ctx.Err() != nil {
+		return errKilled
+	}
+	return m.q.Send(ctx, body, delay)
+}
+
+func (m mortal) hub(h *testHub) Hub { return mortalHub{m.p, h} }
+
+type mortalHub struct {
+	p *process
+	h *testHub
+}
+
+func (m mortalHub) InvokeMethod(ctx context.Context, id string, c *iothub.Method) (iothub.MethodResult, error) {
+	if m.p.ctx.Err() != nil {
+		return iothub.MethodResult{}, &iothub.Error{Kind: iothub.Canceled}
+	}
+	return m.h.InvokeMethod(ctx, id, c)
+}
+
+func (m mortalHub) UpdateTwin(ctx context.Context, id string, p *iothub.TwinPatch) error {
+	if m.p.ctx.Err() != nil {
+		return &iothub.Error{Kind: iothub.Canceled}
+	}
+	return m.h.UpdateTwin(ctx, id, p)
+}
+
+func (m mortalHub) QueryPage(ctx context.Context, q, c string, n int) (iothub.Page, error) {
+	if m.p.ctx.Err() != nil {
+		return iothub.Page{}, &iothub.Error{Kind: iothub.Canceled}
+	}
+	return m.h.QueryPage(ctx, q, c, n)
+}
+
+// current gives the process that lives, booting one after a death as the host does.
+func (w *world) current() *process {
+	w.mu.Lock()
+	p := w.proc
+	w.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return w.boot(0)
+	}
+	return p
+}
+
+// run delivers messages and ticks until done says so.
+func (w *world) run(done func(ctx context.Context) bool) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	slots := make(chan struct{}, 32)
+	ticks := time.NewTicker(300 * time.Millisecond)
+	defer ticks.Stop()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if done(ctx) {
+			return
+		}
+		require.NoError(w.t, ctx.Err(), "the run did not come to its end")
+		select {
+		case <-ticks.C:
+			calls.Go(func() { _ = w.current().d.Tick(ctx) }) // a killed process fails; the next tick repairs
+		case <-poll.C:
+		}
+		for _, m := range w.queue.receive() {
+			slots <- struct{}{}
+			calls.Go(func() {
+				defer func() { <-slots }()
+				w.deliver(ctx, m)
+			})
+		}
+	}
+}
+
+func (w *world) deliver(ctx context.Context, m *queued) {
+	p := w.current()
+	err := p.d.Handle(ctx, Delivery{Body: m.body, Owner: fmt.Sprintf("%p-%d-%d", p, m.id, m.count), Redelivered: m.count > 1})
+	if p.ctx.Err() != nil {
+		err = errKilled // the host never got the answer
+	}
+	if err != nil {
+		w.t.Logf("delivery %d of %s failed: %v", m.count, m.body, err)
+	}
+	w.queue.settle(m, err)
+}
+
+// create stores a job and returns its id.
+func (w *world) create(body string) string {
+	w.t.Helper()
+	def, err := job.Decode([]byte(body), time.Now())
+	require.NoError(w.t, err)
+	rec, err := w.current().d.Create(w.t.Context(), def, "")
+	require.NoError(w.t, err)
+	return rec.JobID
+}
+
+// status gives the run of a job as the store knows it.
+func (w *world) status(id string) *job.Run {
+	w.t.Helper()
+	store := w.observer()
+	rec, err := store.Job(w.t.Context(), id)
+	require.NoError(w.t, err)
+	run, err := store.Run(w.t.Context(), rec.RunID)
+	require.NoError(w.t, err)
+	return run
+}
+
+// observer is a store that belongs to no process.
+func (w *world) observer() *tablestore.Store {
+	client, err := aztables.NewServiceClientFromConnectionString(w.storage, nil)
+	require.NoError(w.t, err)
+	return tablestore.New(client, "testhub", nil)
+}
+
+// ended delivers messages until the job has a final status in its own row too.
+func (w *world) ended(id string) *job.Run {
+	w.t.Helper()
+	store := w.observer()
+	w.run(func(ctx context.Context) bool {
+		rec, err := store.Job(ctx, id)
+		return err == nil && rec.Status.Ended()
+	})
+	return w.status(id)
+}
+
+// executions reads every execution of a run.
+func (w *world) executions(run *job.Run) map[string]job.Execution {
+	w.t.Helper()
+	shards, err := w.observer().Shards(w.t.Context(), run.ID, tablestore.ShardQuery{Always: -1})
+	require.NoError(w.t, err)
+	all := map[string]job.Execution{}
+	for _, s := range shards {
+		for _, e := range s.Executions {
+			require.NotContains(w.t, all, e.DeviceID, "a device stands in two shards")
+			if run.NeverEnqueued(s.Number) {
+				e.End(run.Unreached(), run.EndedAt)
+			}
+			all[e.DeviceID] = e
+		}
+	}
+	return all
+}
+
+// testQueue delivers as a Storage queue behind the Functions host: delayed, again at once after a failure, five times at most.
+type testQueue struct {
+	mu       sync.Mutex
+	next     int
+	messages []*queued
+	poison   []string
+	fast     bool // delays are a hundredth
+}
+
+type queued struct {
+	id, count int
+	body      []byte
+	visible   time.Time
+	held      bool
+}
+
+func (q *testQueue) Send(_ context.Context, body []byte, delay time.Duration) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.fast {
+		delay /= 100
+	}
+	q.next++
+	q.messages = append(q.messages, &queued{id: q.next, body: body, visible: time.Now().Add(delay)})
+	return nil
+}
+
+func (q *testQueue) receive() []*queued {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var due []*queued
+	for _, m := range q.messages {
+		if !m.held && !m.visible.After(time.Now()) {
+			m.held = true
+			m.count++
+			due = append(due, m)
+		}
+	}
+	return due
+}
+
+func (q *testQueue) settle(m *queued, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m.held = false
+	if err != nil && m.count < 5 {
+		return
+	}
+	if err != nil {
+		q.poison = append(q.poison, string(m.body)+": "+err.Error())
+	}
+	for i, other := range q.messages {
+		if other == m {
+			q.messages = append(q.messages[:i], q.messages[i+1:]...)
+			return
+		}
+	}
+}
+
+// testHub has devices dev-0, dev-1, ...; what a call does is the test's.
+type testHub struct {
+	mu      sync.Mutex
+	devices []string
+	page    int
+	calls   map[string]int
+	first   time.Time
+	answer  func(id string, call int) (iothub.MethodResult, error)
+	query   func(continuation string) error
+}
+
+func newTestHub() *testHub {
+	return &testHub{calls: map[string]int{}, page: 100, answer: accept}
+}
+
+func accept(string, int) (iothub.MethodResult, error) {
+	return iothub.MethodResult{Status: 200, Payload: json.RawMessage(`{"ok":true}`)}, nil
+}
+
+func (h *testHub) populate(n int) {
+	for i := range n {
+		h.devices = append(h.devices, fmt.Sprintf("dev-%d", i))
+	}
+}
+
+func (h *testHub) InvokeMethod(_ context.Context, id string, _ *iothub.Method) (iothub.MethodResult, error) {
+	h.mu.Lock()
+	h.calls[id]++
+	n := h.calls[id]
+	if h.first.IsZero() {
+		h.first = time.Now()
+	}
+	answer := h.answer
+	h.mu.Unlock()
+	return answer(id, n)
+}
+
+func (h *testHub) UpdateTwin(ctx context.Context, id string, _ *iothub.TwinPatch) error {
+	_, err := h.InvokeMethod(ctx, id, nil)
+	return err
+}
+
+func (h *testHub) QueryPage(_ context.Context, _, continuation string, _ int) (iothub.Page, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.query != nil {
+		if err := h.query(continuation); err != nil {
+			return iothub.Page{}, err
+		}
+	}
+	from := 0
+	if continuation != "" {
+		if _, err := fmt.Sscan(continuation, &from); err != nil {
+			return iothub.Page{}, err
+		}
+	}
+	to := min(from+h.page, len(h.devices))
+	var p iothub.Page
+	for _, id := range h.devices[from:to] {
+		row, _ := json.Marshal(map[string]string{"deviceId": id})
+		p.Rows = append(p.Rows, row)
+	}
+	if to < len(h.devices) {
+		p.Continuation = fmt.Sprint(to)
+	}
+	return p, nil
+}
+
+func (h *testHub) called(id string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.calls[id]
+}
+
+var _ io.Writer = testWriter{}
