@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/fleetjobs/fleetjobs/internal/client"
+)
+
+// The variables that name a deployment, in the environment and in dev.env.
+const (
+	urlVariable = "FLEETJOBS_URL"
+	keyVariable = "FLEETJOBS_KEY"
+)
+
+// connection is the part of a command line that names the deployment.
+type connection struct {
+	m        *Main
+	url, key string
+}
+
+func (c *connection) flags(fs *flag.FlagSet) {
+	fs.StringVar(&c.url, "url", "", "`address` of the deployment, such as https://myfleet.azurewebsites.net; instead of "+urlVariable)
+	fs.StringVar(&c.key, "key", "", "host `key` of the deployment; better in "+keyVariable+", where no process list shows it")
+}
+
+// open gives a client for the deployment that the flags name, else the environment, else .fleetjobs/dev.env.
+func (c *connection) open() (*client.Client, error) {
+	address, key, err := c.choose()
+	if err != nil {
+		return nil, err
+	}
+	api, err := client.New(address, key, &client.Options{HTTPClient: c.m.HTTP, Sleep: c.m.Sleep, UserAgent: "fleetjobs/" + c.m.Version})
+	if err != nil {
+		return nil, usagef("try: fleetjobs help", "%s", err)
+	}
+	return api, nil
+}
+
+func (c *connection) choose() (address, key string, err error) {
+	address, key = c.url, c.key
+	if address == "" {
+		address = c.m.Getenv(urlVariable)
+	}
+	if key == "" {
+		key = c.m.Getenv(keyVariable)
+	}
+	if address != "" {
+		return address, key, nil
+	}
+	path := filepath.Join(c.m.Dir, devEnvPath)
+	values, err := readEnvFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist) || err == nil && values[urlVariable] == "":
+		return "", "", usagef("give --url and --key, set "+urlVariable+" and "+keyVariable+", or run 'fleetjobs dev' in this folder",
+			"no deployment is named, and there is no %s here", devEnvPath)
+	case err != nil:
+		return "", "", err
+	}
+	if key == "" {
+		key = values[keyVariable]
+	}
+	c.m.remark("using %s: %s", devEnvPath, values[urlVariable])
+	return values[urlVariable], key, nil
+}
+
+// badRequest reports whether the service found the request itself at fault.
+func badRequest(err error) bool {
+	e, ok := errors.AsType[*client.Error](err)
+	return ok && (e.Status == http.StatusBadRequest || e.Status == http.StatusRequestEntityTooLarge)
+}

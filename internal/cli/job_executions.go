@@ -1,0 +1,209 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"flag"
+	"strconv"
+
+	"github.com/fleetjobs/fleetjobs/internal/client"
+)
+
+func jobExecutionsEntry() entry {
+	return entry{
+		name: "job executions", args: "<job id>", summary: "show what became of each device of a job",
+		text: `
+Every device of a job is in exactly one state: queued, inProgress, succeeded, failed, timedOut, rejected, canceled or
+removed. REASON says why a device did not succeed, CODE is the status that it answered with, and ANSWER what it answered,
+or the text of the error.`,
+		example: `
+fleetjobs job executions reboot-42
+fleetjobs job executions reboot-42 --status failed
+fleetjobs job executions reboot-42 --device simDevice --json
+
+# everything, for a spreadsheet
+fleetjobs job executions reboot-42 --all --csv > reboot-42.csv
+
+# the devices to try again
+fleetjobs job executions reboot-42 --status timedOut --all --json | jq -r '.[].deviceId' > again.txt
+fleetjobs job create --method reboot --devices-file again.txt`,
+		make: func(m *Main) command { return &jobExecutions{m: m, connection: connection{m: m}} },
+	}
+}
+
+type jobExecutions struct {
+	m *Main
+	connection
+	status, device string
+	limit          int
+	all, csv, json bool
+}
+
+func (c *jobExecutions) flags(fs *flag.FlagSet) {
+	fs.StringVar(&c.status, "status", "", "only devices in this `state`")
+	fs.StringVar(&c.device, "device", "", "only the device with this `id`")
+	fs.IntVar(&c.limit, "limit", 100, "how `many` to show")
+	fs.BoolVar(&c.all, "all", false, "show all")
+	fs.BoolVar(&c.csv, "csv", false, "print CSV, as the service makes it")
+	fs.BoolVar(&c.json, "json", false, "print a JSON array of executions; with --device, the one execution")
+	c.connection.flags(fs)
+}
+
+// executionsPage is the page size asked for: large pages, since each costs the service a read of the same rows.
+const executionsPage = 1000
+
+func (c *jobExecutions) run(ctx context.Context, args []string) error {
+	id, err := oneArg("job executions", "a job id", args)
+	if err != nil {
+		return err
+	}
+	limit, err := pageLimit(c.limit, c.all)
+	switch {
+	case err != nil:
+		return err
+	case c.csv && c.json:
+		return usagef("give one of both", "--csv does not go with --json")
+	case c.device != "" && (c.csv || c.status != ""):
+		return usagef("leave them out", "--device shows one device; --status and --csv do not go with it")
+	}
+	api, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	if c.device != "" {
+		return c.one(ctx, api, id)
+	}
+	pages := &executionPages{m: c.m, left: limit, json: c.json}
+	options := client.ListOptions{Status: c.status, PageSize: min(limit, executionsPage)}
+	if c.csv {
+		return pages.csv(ctx, api, id, options)
+	}
+	return pages.print(ctx, api, id, options)
+}
+
+func (c *jobExecutions) one(ctx context.Context, api *client.Client, id string) error {
+	e, err := api.Execution(ctx, id, c.device)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return c.m.printJSON(e.Raw)
+	}
+	return c.m.table(executionHeader(), [][]string{executionRow(e)})
+}
+
+// executionPages prints page after page, so that a million executions need no more memory than one page.
+type executionPages struct {
+	m    *Main
+	left int // executions that may still be printed
+	json bool
+}
+
+func (p *executionPages) print(ctx context.Context, api *client.Client, id string, options client.ListOptions) error {
+	separator := "["
+	for {
+		options.PageSize = min(p.left, executionsPage)
+		page, err := api.Executions(ctx, id, options)
+		if err != nil {
+			return err
+		}
+		shown := page.Executions[:min(len(page.Executions), p.left)]
+		p.left -= len(shown)
+		if p.json {
+			for i := range shown {
+				p.m.printf("%s\n  %s", separator, bytes.TrimSpace(shown[i].Raw))
+				separator = ","
+			}
+		} else if err := p.table(shown, options.Continuation == ""); err != nil {
+			return err
+		}
+		options.Continuation = page.Continuation
+		if page.Continuation == "" || p.left == 0 {
+			break
+		}
+	}
+	switch {
+	case p.json && separator == "[":
+		p.m.printf("[]\n")
+	case p.json:
+		p.m.printf("\n]\n")
+	}
+	p.remarkMore(options.Continuation)
+	return nil
+}
+
+func (p *executionPages) remarkMore(continuation string) {
+	if continuation != "" {
+		p.m.remark("there are more; use --limit or --all")
+	}
+}
+
+func (p *executionPages) table(executions []client.Execution, first bool) error {
+	if len(executions) == 0 {
+		if first {
+			p.m.remark("there is no such device in the job")
+		}
+		return nil
+	}
+	rows := make([][]string, len(executions))
+	for i := range executions {
+		rows[i] = executionRow(&executions[i])
+	}
+	return p.m.table(executionHeader(), rows)
+}
+
+func executionHeader() []string {
+	return []string{"DEVICE", "STATE", "REASON", "CODE", "TRIES", "END", "ANSWER"}
+}
+
+func executionRow(e *client.Execution) []string {
+	code := "-"
+	if e.StatusCode != 0 {
+		code = strconv.Itoa(e.StatusCode)
+	}
+	return []string{
+		plain(e.DeviceID), plain(e.Status), plain(cmp.Or(e.Reason, "-")), code, strconv.Itoa(e.Attempts), clock(e.EndTime),
+		cutTo(plain(answer(e)), 60),
+	}
+}
+
+func answer(e *client.Execution) string {
+	if e.Error != "" {
+		return e.Error
+	}
+	var text bytes.Buffer
+	if len(e.Payload) == 0 || json.Compact(&text, e.Payload) != nil {
+		return "-"
+	}
+	return text.String()
+}
+
+// csv passes the service's CSV on; pages after the first lose their header line.
+func (p *executionPages) csv(ctx context.Context, api *client.Client, id string, options client.ListOptions) error {
+	for first := true; ; first = false {
+		var page bytes.Buffer
+		next, err := api.ExecutionsCSV(ctx, id, options, &page)
+		if err != nil {
+			return err
+		}
+		text := page.Bytes()
+		if !first {
+			if end := bytes.IndexByte(text, '\n'); end >= 0 {
+				text = text[end+1:]
+			}
+		}
+		if _, err := p.m.Stdout.Write(text); err != nil {
+			return err
+		}
+		options.Continuation = next
+		p.left -= options.PageSize
+		if next == "" || p.left <= 0 {
+			p.remarkMore(next)
+			return nil
+		}
+		options.PageSize = min(p.left, executionsPage)
+	}
+}

@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/client"
+)
+
+func jobShowEntry() entry {
+	return entry{
+		name: "job show", args: "<job id>", summary: "show one job and how far it has come",
+		text: "It exits with 0 however the job went; 'job watch' tells by its exit code.",
+		example: `
+fleetjobs job show reboot-42
+fleetjobs job show reboot-42 --json | jq .deviceJobStatistics`,
+		make: func(m *Main) command { return &jobShow{m: m, connection: connection{m: m}} },
+	}
+}
+
+type jobShow struct {
+	m *Main
+	connection
+	json bool
+}
+
+func (c *jobShow) flags(fs *flag.FlagSet) {
+	fs.BoolVar(&c.json, "json", false, "print the job as JSON")
+	c.connection.flags(fs)
+}
+
+func (c *jobShow) run(ctx context.Context, args []string) error {
+	id, err := oneArg("job show", "a job id", args)
+	if err != nil {
+		return err
+	}
+	api, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	job, err := api.Job(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return c.m.printJSON(job.Raw)
+	}
+	return c.m.describe(job)
+}
+
+// describe prints a job as names and values.
+func (m *Main) describe(j *client.Job) error {
+	w := tabwriter.NewWriter(m.Stdout, 0, 0, 2, ' ', 0)
+	line := func(name, value string) {
+		if value != "" {
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
+	}
+	line("job", plain(j.ID))
+	line("status", plain(j.Status+". "+j.StatusMessage))
+	line("operation", plain(operation(j)))
+	if j.Method != nil && len(j.Method.Payload) > 0 {
+		line("payload", cutTo(plain(string(j.Method.Payload)), 100))
+	}
+	line("devices", target(j))
+	line("created", clock(j.CreatedTime))
+	line("start", clock(j.StartTime))
+	if !j.EndTime.IsZero() {
+		line("end", clock(j.EndTime))
+	}
+	if j.MaxExecutionTimeInSeconds > 0 {
+		line("time limit", short(time.Duration(j.MaxExecutionTimeInSeconds)*time.Second))
+	}
+	for _, warning := range j.Warnings {
+		line("warning", plain(warning))
+	}
+	s := j.Statistics
+	line("progress", fmt.Sprintf("%s of %s: %s succeeded, %s not, %s in progress, %s waiting", count(j.Done()), devices(s.DeviceCount),
+		count(s.SucceededCount), count(s.FailedCount), count(s.RunningCount), count(s.PendingCount)))
+	for _, row := range countRows(j.ExecutionStatistics, executionStates()) {
+		line("  "+row[0], row[1])
+	}
+	for i, row := range countRows(j.FailureReasons, nil) {
+		if i == 0 {
+			line("reasons", " ")
+		}
+		line("  "+row[0], row[1])
+	}
+	return w.Flush()
+}
+
+func target(j *client.Job) string {
+	if j.DeviceIDCount > 0 {
+		return "a list of " + devices(j.DeviceIDCount)
+	}
+	return plain(j.QueryCondition)
+}

@@ -1,0 +1,45 @@
+package client
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Definition is what a new job does, to which devices and when. Zero fields are left out; openapi.yaml of the service
+// describes each, with its limits.
+type Definition struct {
+	JobID          string      `json:"jobId,omitempty"`
+	Type           string      `json:"type,omitempty"` // TypeMethod or TypeTwin
+	Method         *Method     `json:"cloudToDeviceMethod,omitempty"`
+	UpdateTwin     *TwinUpdate `json:"updateTwin,omitempty"`
+	QueryCondition string      `json:"queryCondition,omitempty"` // the WHERE part of a twin query, "*" for all devices
+	DeviceIDs      []string    `json:"deviceIds,omitempty"`      // instead of QueryCondition
+	StartTime      time.Time   `json:"startTime,omitzero"`
+	// MaxExecutionTimeInSeconds counts from the start.
+	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
+}
+
+// The operations of a job.
+const (
+	TypeMethod = "scheduleDeviceMethod"
+	TypeTwin   = "scheduleUpdateTwin"
+)
+
+// Method is a call of a direct method.
+type Method struct {
+	Name                     string          `json:"methodName"`
+	Payload                  json.RawMessage `json:"payload,omitempty"`
+	ResponseTimeoutInSeconds int             `json:"responseTimeoutInSeconds,omitempty"`
+	ConnectTimeoutInSeconds  int             `json:"connectTimeoutInSeconds,omitempty"`
+}
+
+// TwinUpdate is a merge patch of tags and desired properties; null deletes a key.
+type TwinUpdate struct {
+	Tags       json.RawMessage `json:"tags,omitempty"`
+	Properties *TwinProperties `json:"properties,omitempty"`
+}
+
+// TwinProperties holds the desired properties of a TwinUpdate.
+type TwinProperties struct {
+	Desired json.RawMessage `json:"desired,omitempty"`
+}

@@ -1,0 +1,158 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+func jobPath(id string, parts ...string) string {
+	path := "/api/jobs/" + url.PathEscape(id)
+	for _, p := range parts {
+		path += "/" + p
+	}
+	return path
+}
+
+// Create stores the job whose JSON is definition under id. Sending the same twice is harmless.
+func (c *Client) Create(ctx context.Context, id string, definition []byte) (*Job, error) {
+	var job Job
+	r := request{method: http.MethodPut, path: jobPath(id), body: definition, repeatable: true}
+	if err := c.call(ctx, r, &job); err != nil {
+		return nil, err
+	}
+	return &job, nil
+}
+
+// CreateNew stores the job under an id that the service makes. The service takes requests with the same idempotencyKey for
+// one; without a key a request is sent once only.
+func (c *Client) CreateNew(ctx context.Context, idempotencyKey string, definition []byte) (*Job, error) {
+	r := request{method: http.MethodPost, path: "/api/jobs", body: definition, repeatable: idempotencyKey != ""}
+	if idempotencyKey != "" {
+		r.header = http.Header{"Idempotency-Key": {idempotencyKey}}
+	}
+	var job Job
+	if err := c.call(ctx, r, &job); err != nil {
+		return nil, err
+	}
+	return &job, nil
+}
+
+// Validate checks the definition and asks which devices it would reach now; nothing is stored.
+func (c *Client) Validate(ctx context.Context, definition []byte) (*Preview, error) {
+	r := request{
+		method: http.MethodPost, path: "/api/jobs", query: url.Values{"validateOnly": {"true"}},
+		body: definition, repeatable: true,
+	}
+	var preview Preview
+	if err := c.call(ctx, r, &preview); err != nil {
+		return nil, err
+	}
+	return &preview, nil
+}
+
+// Job reads a job with its progress.
+func (c *Client) Job(ctx context.Context, id string) (*Job, error) {
+	var job Job
+	if err := c.call(ctx, get(jobPath(id)), &job); err != nil {
+		return nil, err
+	}
+	return &job, nil
+}
+
+// ListOptions filters a list of jobs or executions; zero fields do not filter.
+type ListOptions struct {
+	Status       string
+	Type         string // of jobs only
+	PageSize     int    // 0 is the service's choice
+	Continuation string // of the page before
+}
+
+func (o ListOptions) query() url.Values {
+	q := url.Values{}
+	for name, value := range map[string]string{"status": o.Status, "type": o.Type, "continuationToken": o.Continuation} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if o.PageSize > 0 {
+		q.Set("pageSize", strconv.Itoa(o.PageSize))
+	}
+	return q
+}
+
+// Jobs reads one page of the jobs.
+func (c *Client) Jobs(ctx context.Context, options ListOptions) (*JobPage, error) {
+	r := get("/api/jobs")
+	r.query = options.query()
+	var page JobPage
+	if err := c.call(ctx, r, &page); err != nil {
+		return nil, err
+	}
+	return &page, nil
+}
+
+// Executions reads one page of a job's executions.
+func (c *Client) Executions(ctx context.Context, id string, options ListOptions) (*ExecutionPage, error) {
+	r := get(jobPath(id, "executions"))
+	r.query = options.query()
+	var page ExecutionPage
+	if err := c.call(ctx, r, &page); err != nil {
+		return nil, err
+	}
+	return &page, nil
+}
+
+// ExecutionsCSV reads one page of a job's executions as CSV (RFC 4180, with a header line on every page) into w and
+// returns the continuation of the next page, "" after the last.
+func (c *Client) ExecutionsCSV(ctx context.Context, id string, options ListOptions, w io.Writer) (string, error) {
+	r := get(jobPath(id, "executions"))
+	r.query = options.query()
+	r.header = http.Header{"Accept": {"text/csv"}}
+	response, err := c.do(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.Copy(w, io.LimitReader(response.Body, maxBody)); err != nil {
+		return "", fmt.Errorf("reading the CSV: %w", err)
+	}
+	return response.Header.Get("X-Continuation-Token"), nil
+}
+
+// Execution reads what became of one device. Its id travels as a parameter: ids may hold %, # and ?, which a path does
+// not survive behind the Functions host.
+func (c *Client) Execution(ctx context.Context, id, deviceID string) (*Execution, error) {
+	r := get(jobPath(id, "executions"))
+	r.query = url.Values{"deviceId": {deviceID}}
+	var execution Execution
+	if err := c.call(ctx, r, &execution); err != nil {
+		return nil, err
+	}
+	return &execution, nil
+}
+
+// Cancel stops a job, also while it runs. The answer may still say that it is stopping.
+func (c *Client) Cancel(ctx context.Context, id string) (*Job, error) {
+	r := request{method: http.MethodPost, path: jobPath(id, "cancel"), body: []byte{}, repeatable: true}
+	var job Job
+	if err := c.call(ctx, r, &job); err != nil {
+		return nil, err
+	}
+	return &job, nil
+}
+
+// Delete removes a job that has ended, with its results. It is sent once only: a second try would not find what the
+// first one deleted.
+func (c *Client) Delete(ctx context.Context, id string) error {
+	response, err := c.do(ctx, request{method: http.MethodDelete, path: jobPath(id)})
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
+func get(path string) request { return request{method: http.MethodGet, path: path, repeatable: true} }

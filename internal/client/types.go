@@ -1,0 +1,135 @@
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Job is a job as the service shows it: IoT Hub's members and ours
+// (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-jobs).
+type Job struct {
+	ID             string `json:"jobId"`
+	Type           string `json:"type"`   // scheduleDeviceMethod or scheduleUpdateTwin
+	Status         string `json:"status"` // scheduled, running, blocked, stopping, completed, failed, cancelled
+	QueryCondition string `json:"queryCondition"`
+	// DeviceIDCount is the length of the explicit list that took the place of QueryCondition, 0 when none did.
+	DeviceIDCount int         `json:"deviceIdCount"`
+	Method        *Method     `json:"cloudToDeviceMethod"`
+	UpdateTwin    *TwinUpdate `json:"updateTwin"`
+	CreatedTime   time.Time   `json:"createdTime"`
+	StartTime     time.Time   `json:"startTime"`   // when it is due
+	StartedTime   time.Time   `json:"startedTime"` // when it began, zero before
+	EndTime       time.Time   `json:"endTime"`     // zero until the job has ended
+	// MaxExecutionTimeInSeconds is 0 when the job has no limit.
+	MaxExecutionTimeInSeconds int64      `json:"maxExecutionTimeInSeconds"`
+	Statistics                Statistics `json:"deviceJobStatistics"`
+	// ExecutionStatistics counts the devices by the state of their execution, more finely than Statistics.
+	ExecutionStatistics map[string]int `json:"executionStatistics"`
+	// FailureReasons counts the devices that ended without success by the reason.
+	FailureReasons map[string]int `json:"failureReasons"`
+	FailureReason  string         `json:"failureReason"` // why the job itself failed
+	StatusMessage  string         `json:"statusMessage"` // what it waits for, in words
+	Warnings       []string       `json:"warnings"`
+	Selection      Selection      `json:"selection"`
+
+	// Raw is the JSON that the service sent.
+	Raw json.RawMessage `json:"-"`
+}
+
+// Selection says how far the choice of a job's devices has come.
+type Selection struct {
+	State string `json:"state"` // pending, selecting, complete, stopped
+}
+
+// Statistics are the five counts of IoT Hub's jobs; the last four add up to DeviceCount, which grows while the job
+// still selects its devices.
+type Statistics struct {
+	DeviceCount    int `json:"deviceCount"`
+	PendingCount   int `json:"pendingCount"`
+	RunningCount   int `json:"runningCount"`
+	SucceededCount int `json:"succeededCount"`
+	FailedCount    int `json:"failedCount"`
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]; it keeps the text as Raw.
+func (j *Job) UnmarshalJSON(text []byte) error {
+	type plain Job
+	if err := json.Unmarshal(text, (*plain)(j)); err != nil {
+		return err
+	}
+	if j.ID == "" {
+		return fmt.Errorf("a job without jobId")
+	}
+	j.Raw = append(json.RawMessage(nil), text...)
+	return nil
+}
+
+// Ended reports whether the job never changes again.
+func (j *Job) Ended() bool {
+	return j.Status == "completed" || j.Status == "failed" || j.Status == "cancelled"
+}
+
+// AllSucceeded reports whether the job has completed and every device accepted.
+func (j *Job) AllSucceeded() bool { return j.Status == "completed" && j.Statistics.FailedCount == 0 }
+
+// Done is the number of devices that have ended, with or without success.
+func (j *Job) Done() int { return j.Statistics.SucceededCount + j.Statistics.FailedCount }
+
+// Execution is one device of a job.
+type Execution struct {
+	DeviceID   string          `json:"deviceId"`
+	Status     string          `json:"status"` // queued, inProgress, succeeded, failed, timedOut, rejected, canceled, removed
+	Reason     string          `json:"reason"` // why it ended without success
+	Attempts   int             `json:"attempts"`
+	StartTime  time.Time       `json:"startTime"` // of the last attempt
+	EndTime    time.Time       `json:"endTime"`
+	StatusCode int             `json:"statusCode"` // that the device answered with, 0 without an answer
+	Payload    json.RawMessage `json:"payload"`    // the device's answer
+	Error      string          `json:"error"`      // the text of the error
+
+	// Raw is the JSON that the service sent.
+	Raw json.RawMessage `json:"-"`
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]; it keeps the text as Raw.
+func (e *Execution) UnmarshalJSON(text []byte) error {
+	type plain Execution
+	if err := json.Unmarshal(text, (*plain)(e)); err != nil {
+		return err
+	}
+	e.Raw = append(json.RawMessage(nil), text...)
+	return nil
+}
+
+// JobPage is one page of jobs, newest first. Continuation asks for the next page; it is "" on the last one.
+type JobPage struct {
+	Jobs         []Job  `json:"jobs"`
+	Continuation string `json:"continuationToken"`
+}
+
+// ExecutionPage is one page of executions. Continuation asks for the next page; it is "" on the last one.
+type ExecutionPage struct {
+	Executions   []Execution `json:"executions"`
+	Continuation string      `json:"continuationToken"`
+}
+
+// Preview is what a job would do, without creating it.
+type Preview struct {
+	DeviceCount    int      `json:"deviceCount"`
+	FirstDeviceIDs []string `json:"firstDeviceIds"` // ten at most
+	Warnings       []string `json:"warnings"`
+
+	// Raw is the JSON that the service sent.
+	Raw json.RawMessage `json:"-"`
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]; it keeps the text as Raw.
+func (p *Preview) UnmarshalJSON(text []byte) error {
+	type plain Preview
+	if err := json.Unmarshal(text, (*plain)(p)); err != nil {
+		return err
+	}
+	p.Raw = append(json.RawMessage(nil), text...)
+	return nil
+}
