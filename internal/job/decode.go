@@ -1,7 +1,6 @@
 package job
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,7 +18,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		return Definition{}, err
 	}
 	var faults Faults
-	o := newObject("body", bytes.TrimSpace(body), &faults)
+	o := newObject("body", body, &faults)
 	if o == nil {
 		return Definition{}, faults
 	}
@@ -32,8 +31,8 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		StartTime:                 o.instant("startTime"),
 		MaxExecutionTimeInSeconds: o.integer("maxExecutionTimeInSeconds", 0, 1, MaxExecutionSecs),
 	}
-	if o.has("jobId") {
-		faults = append(faults, CheckJobID("jobId", def.JobID)...)
+	if o.has("jobId") && !jobID(def.JobID) {
+		o.fault("jobId", o.members["jobId"], jobIDRule)
 	}
 	if def.StartTime.After(now.Add(MaxStartAhead)) {
 		o.fault("startTime", o.members["startTime"], "must be within ten years from now")
@@ -85,6 +84,9 @@ func (o *object) method() *Method {
 	if !methodName(call.Name) {
 		m.fault("methodName", m.members["methodName"],
 			fmt.Sprintf("must be 1 to %d printable ASCII characters without space and without %s", MaxMethodNameLen, notInNames))
+	}
+	if call.Payload != nil {
+		call.Payload = compact(call.Payload)
 	}
 	if len(call.Payload) > MaxMethodPayload {
 		m.fault("payload", nil, fmt.Sprintf("has %d bytes; IoT Hub takes at most %d", len(call.Payload), MaxMethodPayload))
@@ -140,35 +142,36 @@ func (o *object) condition(text string) {
 }
 
 func (o *object) deviceIDs() []string {
-	var ids []string
-	if err := json.Unmarshal(o.members["deviceIds"], &ids); err != nil {
+	var raw []json.RawMessage
+	if err := json.Unmarshal(o.members["deviceIds"], &raw); err != nil {
 		o.fault("deviceIds", o.members["deviceIds"], "must be an array of strings")
 		return nil
 	}
-	if len(ids) == 0 || len(ids) > MaxDeviceIDs {
-		o.fault("deviceIds", nil, fmt.Sprintf("has %d ids; must have 1 to %d", len(ids), MaxDeviceIDs))
+	if len(raw) == 0 || len(raw) > MaxDeviceIDs {
+		o.fault("deviceIds", nil, fmt.Sprintf("has %d ids; must have 1 to %d", len(raw), MaxDeviceIDs))
 		return nil
 	}
-	seen := make(map[string]int, len(ids))
-	for i, id := range ids {
-		name := fmt.Sprintf("deviceIds[%d]", i)
-		if !DeviceID(id) {
-			o.fault(name, json.RawMessage(id), deviceIDRule)
-		} else if first, twice := seen[id]; twice {
-			o.fault(name, json.RawMessage(id), fmt.Sprintf("repeats deviceIds[%d]", first))
+	ids := make([]string, len(raw))
+	seen := make(map[string]int, len(raw))
+	for i := range raw {
+		at := fmt.Sprintf("deviceIds[%d]", i)
+		if err := json.Unmarshal(raw[i], &ids[i]); err != nil || !DeviceID(ids[i]) {
+			o.fault(at, raw[i], deviceIDRule)
+		} else if first, twice := seen[ids[i]]; twice {
+			o.fault(at, raw[i], fmt.Sprintf("repeats deviceIds[%d]", first))
+		} else {
+			seen[ids[i]] = i
 		}
-		if len(*o.faults) >= maxListFaults {
-			o.fault("deviceIds", nil, "has more faults; these are the first")
+		if len(*o.faults) > maxFaults {
 			return nil
 		}
-		seen[id] = i
 	}
 	return ids
 }
 
 const (
-	maxListFaults = 20
-	deviceIDRule  = "must be 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '"
+	deviceIDRule = "must be a string of 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '"
+	jobIDRule    = "must be 1 to 64 ASCII letters, digits and -"
 )
 
 // DeviceID reports whether id can name a device
@@ -191,17 +194,20 @@ func letterOrDigit(c rune) bool {
 
 // CheckJobID checks an id under the rule of IoT Hub's jobId.
 func CheckJobID(field, id string) Faults {
-	ok := id != "" && len(id) <= MaxJobIDLen
-	for _, c := range id {
-		ok = ok && (letterOrDigit(c) || c == '-')
-	}
-	if ok {
+	if jobID(id) {
 		return nil
 	}
-	return Faults{{Field: field, Value: shown(id), Rule: fmt.Sprintf("must be 1 to %d ASCII letters, digits and -", MaxJobIDLen)}}
+	return Faults{{Field: field, Value: shown(id), Rule: jobIDRule}}
 }
 
-// Hash tells one definition from another, whatever id and white space it was sent with.
+func jobID(id string) bool {
+	return id != "" && len(id) <= MaxJobIDLen && !strings.ContainsFunc(id, func(c rune) bool {
+		return !letterOrDigit(c) && c != '-'
+	})
+}
+
+// Hash tells one definition from another, whatever id, white space and order of members it was sent with. The order of
+// members matters inside payloads and patches.
 func (d Definition) Hash() (string, error) {
 	d.JobID = ""
 	text, err := json.Marshal(d)

@@ -59,13 +59,18 @@ type TwinProperties struct {
 const (
 	MaxBodyBytes      = 16 << 20 // a list of MaxDeviceIDs ids of the longest kind fits
 	MaxDeviceIDs      = 100_000
-	MaxDeviceIDLen    = 128     // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-identity-registry
-	MaxJobIDLen       = 64      // as IoT Hub's jobId
-	MaxMethodNameLen  = 100     // not documented by IoT Hub; topics carry the name
-	MaxMethodPayload  = 128_000 // 128 KB, https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling
+	MaxDeviceIDLen    = 128       // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-identity-registry
+	MaxJobIDLen       = 64        // as IoT Hub's jobId
+	MaxMethodNameLen  = 100       // not documented by IoT Hub; topics carry the name
+	MaxMethodPayload  = 128 << 10 // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling
 	MaxTagsBytes      = 8 << 10
 	MaxDesiredBytes   = 32 << 10
-	MaxTwinDepth      = 10
+	MaxPatchText      = 128 << 10 // of one patch without white space: null and empty values count nothing in a twin
+	MaxTwinKeyBytes   = 1 << 10
+	MaxTwinString     = 4 << 10
+	MinTwinInteger    = -1 << 52
+	MaxTwinInteger    = 1<<52 - 1
+	MaxTwinDepth      = 10 // objects below tags or desired
 	MinResponseSecs   = 5
 	MaxResponseSecs   = 300
 	MaxConnectSecs    = 300
@@ -88,7 +93,7 @@ type Record struct {
 
 	// Status, and the members below it, are those of the run as of its last change of state.
 	Status        Status
-	Active        bool // its run was handed to the dispatcher and has not ended
+	Active        bool // its run was handed to the dispatcher and has rows of its own, also after its end
 	EndReason     EndReason
 	FailureReason string
 	StartedAt     time.Time

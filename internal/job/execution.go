@@ -1,8 +1,10 @@
 package job
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
+	"unicode/utf8"
 )
 
 // AnswerLimit is how many bytes of a device's answer, or of an error's text, are kept. Longer ones are cut and marked.
@@ -19,7 +21,8 @@ type Execution struct {
 	Reason   Reason
 	// Attempts counts calls that may have reached the device. A throttled call is none.
 	Attempts int
-	// StartedAt is the start of the last attempt, zero before the first. EndedAt is zero until the state is final.
+	// StartedAt is the start of the last attempt, also of one that Undo took back unless it was the first; zero before the
+	// first. EndedAt is zero until the state is final.
 	StartedAt, EndedAt time.Time
 	// StatusCode is the status that the device answered with, 0 without an answer.
 	StatusCode int
@@ -37,20 +40,24 @@ type Outcome struct {
 	Answer     []byte
 }
 
-// Begin starts an attempt at now.
+// Begin starts an attempt of a queued execution at now.
 func (e *Execution) Begin(now time.Time) {
-	if e.State.CanBecome(InProgress) {
-		e.State = InProgress
+	if !e.State.CanBecome(InProgress) {
+		return
 	}
+	e.State = InProgress
 	e.Attempts++
 	e.StartedAt = now
 }
 
 // Undo takes an attempt back that never reached the device: the execution is queued as before.
 func (e *Execution) Undo() {
-	if e.State.CanBecome(Queued) {
-		e.State = Queued
-		e.Attempts--
+	if !e.State.CanBecome(Queued) {
+		return
+	}
+	e.State = Queued
+	if e.Attempts = max(e.Attempts-1, 0); e.Attempts == 0 {
+		e.StartedAt = time.Time{}
 	}
 }
 
@@ -70,16 +77,16 @@ func (e *Execution) End(o Outcome, now time.Time) {
 	e.Answer, e.Truncated = cut(o.Answer)
 }
 
-// cut keeps at most AnswerLimit bytes, whole UTF-8 characters only.
+// cut keeps at most AnswerLimit bytes and splits no UTF-8 character. What it keeps does not hold on to the whole of b.
 func cut(b []byte) ([]byte, bool) {
 	if len(b) <= AnswerLimit {
 		return b, false
 	}
 	n := AnswerLimit
-	for n > 0 && b[n]&0xC0 == 0x80 {
-		n--
+	for least := n - utf8.UTFMax; n > least && !utf8.RuneStart(b[n]); n-- {
+		continue
 	}
-	return b[:n:n], true
+	return bytes.Clone(b[:n]), true
 }
 
 // Payload gives the device's answer as JSON, or nil when there is none or it was cut.

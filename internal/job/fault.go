@@ -32,6 +32,18 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "; ")
 }
 
+// maxFaults is how many faults one request is told.
+const maxFaults = 50
+
+func (f *Faults) add(field, value, rule string) {
+	switch {
+	case len(*f) < maxFaults:
+		*f = append(*f, Fault{Field: field, Value: shown(value), Rule: rule})
+	case len(*f) == maxFaults:
+		*f = append(*f, Fault{Field: "body", Rule: fmt.Sprintf("has more faults; these are the first %d", maxFaults)})
+	}
+}
+
 // FaultsOf gives the faults that err carries, nil when it carries none.
 func FaultsOf(err error) Faults {
 	var f Faults
@@ -57,6 +69,9 @@ func shown(v string) string {
 
 // nearest gives the known name closest to name, "" when none is close.
 func nearest(name string, known []string) string {
+	if len(name) > shownValue {
+		return ""
+	}
 	best, bestDistance := "", len(name)/2+1
 	for _, k := range known {
 		if strings.EqualFold(k, name) {

@@ -3,7 +3,9 @@ package job
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -13,16 +15,17 @@ import (
 )
 
 // object reads the members of one JSON object and collects what is wrong with them, so that a user sees every fault of a
-// body at once.
+// body at once: the first of each member.
 type object struct {
 	path    string
 	members map[string]json.RawMessage
+	faulty  map[string]bool
 	faults  *Faults
 }
 
 // newObject splits raw. What is not an object is a fault of path.
 func newObject(path string, raw json.RawMessage, faults *Faults) *object {
-	o := &object{path: path, members: map[string]json.RawMessage{}, faults: faults}
+	o := &object{path: path, members: map[string]json.RawMessage{}, faulty: map[string]bool{}, faults: faults}
 	if err := o.split(raw); err != nil {
 		o.fault("", raw, err.Error())
 		return nil
@@ -46,21 +49,34 @@ func (o *object) split(raw json.RawMessage) error {
 			return syntax(err, d)
 		}
 		if _, twice := o.members[name]; twice {
-			o.fault(name, value, "stands twice in the object")
+			o.faults.add(o.field(name), string(value), "stands twice in the object")
 		}
 		o.members[name] = value
 	}
 	if _, err := d.Token(); err != nil {
 		return syntax(err, d)
 	}
-	if d.More() {
-		return fmt.Errorf("must be one JSON value; more follows at offset %d", d.InputOffset())
+	end := d.InputOffset()
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("must be one JSON object; more follows after byte %d", end)
 	}
 	return nil
 }
 
 func syntax(err error, d *json.Decoder) error {
-	return fmt.Errorf("must be JSON: %w at offset %d", err, d.InputOffset())
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("the text ends too early")
+	}
+	return fmt.Errorf("must be JSON: %w, after byte %d", err, d.InputOffset())
+}
+
+// compact takes the white space out of valid JSON.
+func compact(raw json.RawMessage) json.RawMessage {
+	var b bytes.Buffer
+	if err := json.Compact(&b, raw); err != nil {
+		return raw // cannot be: the text is valid
+	}
+	return b.Bytes()
 }
 
 func (o *object) field(name string) string {
@@ -68,13 +84,17 @@ func (o *object) field(name string) string {
 	case name == "":
 		return o.path
 	case o.path == "" || o.path == "body":
-		return name
+		return shown(name)
 	}
-	return o.path + "." + name
+	return o.path + "." + shown(name)
 }
 
 func (o *object) fault(name string, raw json.RawMessage, rule string) {
-	*o.faults = append(*o.faults, Fault{Field: o.field(name), Value: shown(string(raw)), Rule: rule})
+	if o.faulty[name] {
+		return
+	}
+	o.faulty[name] = true
+	o.faults.add(o.field(name), string(raw), rule)
 }
 
 // has reports whether a member is there and not null.
@@ -130,8 +150,9 @@ func (o *object) instant(name string) time.Time {
 	if !o.has(name) {
 		return time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339, strings.ToUpper(o.text(name)))
-	if err != nil {
+	var t time.Time
+	err := t.UnmarshalText([]byte(strings.ToUpper(o.text(name)))) // stricter than time.Parse
+	if err != nil || t.UTC().Year() < 1 {
 		o.fault(name, o.members[name], `must be an RFC 3339 time with its zone, such as "2026-12-01T02:00:00Z"`)
 		return time.Time{}
 	}

@@ -83,9 +83,9 @@ const (
 	StatusScheduled Status = "scheduled" // waits for its start time
 	StatusRunning   Status = "running"   // selects and calls devices
 	StatusBlocked   Status = "blocked"   // the hub refuses or cannot be reached; goes on by itself when it is back
-	StatusStopping  Status = "stopping"  // cancelled or out of time: no new call starts, calls in flight are waited for
+	StatusStopping  Status = "stopping"  // about to end: no new call starts, calls in flight are waited for
 	StatusCompleted Status = "completed" // every device ended, or the time limit passed
-	StatusFailed    Status = "failed"    // the run could not be carried out at all; FailureReason says why
+	StatusFailed    Status = "failed"    // the run could not be carried out as asked; FailureReason says why
 	StatusCancelled Status = "cancelled" // ended by a person
 )
 
@@ -106,7 +106,7 @@ var runTransitions = map[Status][]Status{
 	StatusScheduled: {StatusRunning, StatusStopping, StatusCancelled},
 	StatusRunning:   {StatusBlocked, StatusStopping, StatusCompleted, StatusFailed},
 	StatusBlocked:   {StatusRunning, StatusStopping},
-	StatusStopping:  {StatusCancelled, StatusCompleted},
+	StatusStopping:  {StatusCancelled, StatusCompleted, StatusFailed},
 }
 
 // CanBecome reports whether a run in s may go to next.

@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
+	"strconv"
 	"strings"
-	"unicode/utf8"
+	"unicode"
 )
 
-// twin reads updateTwin: tags, desired properties, or both.
+// twin reads updateTwin: tags, desired properties, or both. deviceId, which Azure's SDKs send along, says nothing.
 func (o *object) twin() *TwinUpdate {
 	if !o.has("updateTwin") {
 		o.fault("updateTwin", nil, "is required with type scheduleUpdateTwin")
@@ -20,6 +19,7 @@ func (o *object) twin() *TwinUpdate {
 	if t == nil {
 		return nil
 	}
+	before := len(*o.faults)
 	t.only("etag", "tags", "properties", "deviceId")
 	update := &TwinUpdate{ETag: t.text("etag")}
 	if update.ETag != "" && update.ETag != "*" {
@@ -32,7 +32,7 @@ func (o *object) twin() *TwinUpdate {
 			update.Properties = &TwinProperties{Desired: desired}
 		}
 	}
-	if update.Tags == nil && update.Properties == nil {
+	if update.Tags == nil && update.Properties == nil && len(*o.faults) == before {
 		t.fault("", nil, "must hold tags, properties.desired, or both")
 	}
 	return update
@@ -44,72 +44,124 @@ func (o *object) patch(name string, limit int) json.RawMessage {
 	if !o.has(name) {
 		return nil
 	}
-	d := json.NewDecoder(bytes.NewReader(o.members[name]))
-	d.UseNumber()
-	var value any
-	if err := d.Decode(&value); err != nil {
-		o.fault(name, o.members[name], "must be JSON")
+	text := compact(o.members[name])
+	switch {
+	case text[0] != '{':
+		o.fault(name, text, "must be a JSON object")
+		return nil
+	case len(text) > MaxPatchText:
+		o.fault(name, nil, fmt.Sprintf("has %d bytes of JSON; must have at most %d", len(text), MaxPatchText))
 		return nil
 	}
-	root, ok := value.(map[string]any)
-	if !ok {
-		o.fault(name, o.members[name], "must be a JSON object")
-		return nil
-	}
+	r := &patchReader{d: json.NewDecoder(bytes.NewReader(text)), faults: o.faults}
+	r.d.UseNumber()
 	before := len(*o.faults)
-	size := o.patchSize(name, root, 1)
-	if size > limit && before == len(*o.faults) {
+	if size := r.value(o.field(name), 0); size > limit && before == len(*o.faults) {
 		o.fault(name, nil, fmt.Sprintf("counts %d bytes; a twin holds at most %d", size, limit))
 	}
-	return o.members[name]
+	return text
 }
 
-// patchSize gives the size as IoT Hub counts it: keys and strings by their bytes, 8 a number, 4 a bool.
-func (o *object) patchSize(path string, value any, depth int) int {
-	if depth > MaxTwinDepth+1 {
-		o.fault(path, nil, fmt.Sprintf("nests deeper than %d objects", MaxTwinDepth))
-		return 0
+// patchReader walks through a merge patch that is valid JSON.
+type patchReader struct {
+	d      *json.Decoder
+	faults *Faults
+}
+
+// value reads the value at path, depth objects below the root of the patch, and gives its size as IoT Hub counts it: keys
+// and strings by their bytes without control characters, 8 a number, 4 a bool.
+func (r *patchReader) value(path string, depth int) int {
+	token, err := r.d.Token()
+	if err != nil {
+		return 0 // cannot be: the text is valid
 	}
-	size := 0
-	switch v := value.(type) {
-	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			member := v[key]
-			if !twinKey(key) {
-				o.fault(path+"."+shown(key), nil, "a key must have 1 to 1024 bytes, and no control character, space, '.', '$' or '#'")
-			}
-			size += len(key) + o.patchSize(path+"."+key, member, depth+1)
+	switch v := token.(type) {
+	case json.Delim:
+		if v == '[' {
+			return r.array(path, depth)
 		}
-	case []any:
-		for i, member := range v {
-			size += o.patchSize(fmt.Sprintf("%s[%d]", path, i), member, depth)
+		if depth == MaxTwinDepth+1 {
+			r.faults.add(path, "", fmt.Sprintf("nests deeper than %d objects", MaxTwinDepth))
 		}
+		return r.object(path, depth)
 	case string:
-		if len(v) > 4<<10 {
-			o.fault(path, nil, fmt.Sprintf("a string must have at most 4096 bytes; this one has %d", len(v)))
+		if len(v) > MaxTwinString {
+			r.faults.add(path, "", fmt.Sprintf("a string must have at most %d bytes; this one has %d", MaxTwinString, len(v)))
 		}
-		size = len(v)
+		return counted(v)
 	case json.Number:
-		size = 8
-		if !twinNumber(v) {
-			o.fault(path, json.RawMessage(v.String()), "an integer must be from -4503599627370496 to 4503599627370495")
+		if !twinNumber(v.String()) {
+			r.faults.add(path, v.String(), fmt.Sprintf("an integer must be from %d to %d, another number fit 64 bits",
+				MinTwinInteger, MaxTwinInteger))
 		}
+		return 8
 	case bool:
-		size = 4
+		return 4
+	}
+	return 0
+}
+
+func (r *patchReader) object(path string, depth int) int {
+	size := 0
+	seen := map[string]bool{}
+	for r.d.More() {
+		token, err := r.d.Token()
+		key, _ := token.(string)
+		if err != nil {
+			return size // cannot be: the text is valid
+		}
+		at := below(path, "."+shown(key))
+		switch {
+		case !twinKey(key):
+			r.faults.add(at, "", fmt.Sprintf("a key must have 1 to %d bytes, and no control character, space, '.', '$' or '#'", MaxTwinKeyBytes))
+		case seen[key]:
+			r.faults.add(at, "", "stands twice in the object")
+		}
+		seen[key] = true
+		size += counted(key) + r.value(at, depth+1)
+	}
+	_, _ = r.d.Token() // the closing brace of valid text
+	return size
+}
+
+func (r *patchReader) array(path string, depth int) int {
+	size := 0
+	for i := 0; r.d.More(); i++ {
+		size += r.value(below(path, fmt.Sprintf("[%d]", i)), depth)
+	}
+	_, _ = r.d.Token() // the closing bracket of valid text
+	return size
+}
+
+// below extends a path unless it is longer than anybody reads.
+func below(path, step string) string {
+	if len(path) > 4*shownValue {
+		return path
+	}
+	return path + step
+}
+
+func counted(text string) int {
+	size := len(text)
+	for _, c := range text {
+		if unicode.IsControl(c) {
+			size -= len(string(c))
+		}
 	}
 	return size
 }
 
 func twinKey(key string) bool {
-	return key != "" && len(key) <= 1024 && utf8.ValidString(key) && !strings.ContainsFunc(key, func(c rune) bool {
-		return c < ' ' || c >= 0x7f && c < 0xa0 || c == ' ' || c == '.' || c == '$' || c == '#'
+	return key != "" && len(key) <= MaxTwinKeyBytes && !strings.ContainsFunc(key, func(c rune) bool {
+		return unicode.IsControl(c) || strings.ContainsRune(" .$#", c)
 	})
 }
 
-func twinNumber(n json.Number) bool {
-	if strings.ContainsAny(n.String(), ".eE") {
-		return true
+func twinNumber(text string) bool {
+	if strings.ContainsAny(text, ".eE") {
+		_, err := strconv.ParseFloat(text, 64)
+		return err == nil
 	}
-	i, err := n.Int64()
-	return err == nil && i >= -4503599627370496 && i <= 4503599627370495
+	i, err := strconv.ParseInt(text, 10, 64)
+	return err == nil && i >= MinTwinInteger && i <= MaxTwinInteger
 }

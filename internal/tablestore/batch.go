@@ -64,17 +64,22 @@ func (b *batch) removeIf(e entity, rev string) {
 	b.add(aztables.TransactionTypeDelete, newEntity(e.text("PartitionKey"), e.row()), rev)
 }
 
-// apply carries the transaction out: all of it or nothing.
+// apply carries the transaction out, all of it or nothing, and gives the new revision of its first row, "" when that was
+// deleted.
 func (t table) apply(ctx context.Context, b *batch) (string, error) {
-	if b.err != nil {
+	switch {
+	case b.err != nil:
 		return "", b.err
+	case len(b.actions) > maxBatch:
+		return "", fmt.Errorf("changing row %s with others: %d rows are more than the %d of one transaction",
+			b.first.row(), len(b.actions), maxBatch)
 	}
 	var resp *http.Response
 	_, err := t.client.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), b.actions, nil)
 	if err != nil {
 		return t.ours(ctx, b.first, b.token, failure("changing with others", b.first.row(), err))
 	}
-	if rev := firstETag(resp); rev != "" {
+	if rev := firstETag(resp); rev != "" || b.actions[0].ActionType == aztables.TransactionTypeDelete {
 		return rev, nil
 	}
 	_, rev, err := t.get(ctx, b.first.text("PartitionKey"), b.first.row())
@@ -90,16 +95,24 @@ func firstETag(resp *http.Response) string {
 	return part.Header.Get("ETag")
 }
 
-// batchStatus reads the status of a refused transaction: aztables reports 202 with the real one inside the body
-// (https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions#sample-error-response).
-func batchStatus(re *azcore.ResponseError) int {
-	if status, _ := firstPart(re.RawResponse); status != 0 {
-		return status
+// refusal gives status and code of a refused request. Of a transaction aztables reports 202, with the real ones inside the
+// body (https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions#sample-error-response).
+func refusal(re *azcore.ResponseError) (status int, code string) {
+	if re.StatusCode != http.StatusAccepted {
+		return re.StatusCode, re.ErrorCode
 	}
-	return re.StatusCode
+	status, part := firstPart(re.RawResponse)
+	if part == nil {
+		return re.StatusCode, re.ErrorCode
+	}
+	var body struct {
+		Error struct{ Code string } `json:"odata.error"`
+	}
+	_ = json.NewDecoder(part.Body).Decode(&body) // a body that says nothing leaves the status
+	return status, body.Error.Code
 }
 
-// firstPart finds the first embedded HTTP response of a multipart reply.
+// firstPart finds the first embedded HTTP response of a multipart reply. Its body is in memory and needs no Close.
 func firstPart(resp *http.Response) (int, *http.Response) {
 	if resp == nil {
 		return 0, nil
@@ -116,6 +129,5 @@ func firstPart(resp *http.Response) (int, *http.Response) {
 	if err != nil {
 		return 0, nil
 	}
-	defer part.Body.Close() //nolint:errcheck // a reader over memory
 	return part.StatusCode, part
 }

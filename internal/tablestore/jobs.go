@@ -113,7 +113,7 @@ func (s *Store) CreateJob(ctx context.Context, rec *job.Record) error {
 	return err
 }
 
-// Job reads a job.
+// Job reads a job. An id that no job can have is job.ErrNotFound too.
 func (s *Store) Job(ctx context.Context, id string) (*job.Record, error) {
 	e, rev, err := s.jobs.get(ctx, s.hub, rowJob+id)
 	if err != nil {
@@ -240,6 +240,9 @@ func (s *Store) Purged(ctx context.Context, runID string) error {
 	b := newBatch()
 	b.remove(s.hub, rowGone+runID)
 	_, err := s.jobs.apply(ctx, b)
+	if errors.Is(err, job.ErrNotFound) {
+		return nil
+	}
 	return err
 }
 
@@ -259,7 +262,7 @@ func (s *Store) Jobs(ctx context.Context, jq JobQuery) ([]*job.Record, string, e
 	}
 	q := query{partition: s.hub, from: prefix, to: after(prefix), max: jq.Max + 1}
 	if jq.Type != "" {
-		q.filter = fmt.Sprintf("Type eq '%s'", jq.Type)
+		q.filter = "Type eq " + quoted(string(jq.Type))
 	}
 	if jq.From != "" {
 		key, err := base64.RawURLEncoding.DecodeString(jq.From)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -22,6 +23,10 @@ const (
 	deflateFrom    = 256     // bytes; shorter ones do not shrink
 	unpackedLimit  = 2 << 20 // far above ShardSize executions with the longest answers
 	flagTruncated  = 1
+
+	// Milliseconds of the years 1 to 9999, without the instant of the zero time.
+	firstTime = -62_135_596_799_999
+	lastTime  = 253_402_300_799_999
 )
 
 var errPacked = errors.New("packed executions are damaged")
@@ -126,7 +131,7 @@ func decodeExecutions(b []byte) ([]job.Execution, error) {
 		e.DeviceID = string(r.bytes())
 		e.State, e.Reason = job.ExecutionState(r.byte()), job.Reason(r.byte())
 		e.Truncated = r.byte()&flagTruncated != 0
-		e.Attempts = int(r.uvarint())
+		e.Attempts = r.count()
 		e.StartedAt = r.time(&last)
 		e.EndedAt = r.time(&last)
 		e.StatusCode = int(r.varint())
@@ -169,6 +174,16 @@ func (r *reader) varint() int64 {
 	return v
 }
 
+// count reads a number that fits 31 bits.
+func (r *reader) count() int {
+	n := r.uvarint()
+	if n > math.MaxInt32 {
+		r.fail()
+		return 0
+	}
+	return int(n)
+}
+
 func (r *reader) byte() byte {
 	if len(r.b) == 0 {
 		r.fail()
@@ -201,6 +216,10 @@ func (r *reader) time(last *int64) time.Time {
 		d--
 	}
 	*last += d
+	if *last < firstTime || *last > lastTime {
+		r.fail()
+		return time.Time{}
+	}
 	return time.UnixMilli(*last).UTC()
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
@@ -207,7 +208,8 @@ func (s *Store) List(ctx context.Context, runID string, n int) ([]string, error)
 	return strings.Split(string(data), "\n"), nil
 }
 
-// Purge deletes rows of a run's partition, up to max, and reports whether none is left.
+// Purge deletes rows of a run's partition, up to max, and reports whether none is left. Where others delete too, or a reply
+// was lost, it reports that some are left.
 func (s *Store) Purge(ctx context.Context, runID string, max int) (bool, error) {
 	var keys []string
 	q := query{partition: runID, from: " ", to: "~", columns: "RowKey", max: max}
@@ -218,16 +220,16 @@ func (s *Store) Purge(ctx context.Context, runID string, max int) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	for rest := keys; len(rest) > 0; {
-		n := min(len(rest), maxBatch)
+	for part := range slices.Chunk(keys, maxBatch) {
 		b := newBatch()
-		for _, key := range rest[:n] {
+		for _, key := range part {
 			b.remove(runID, key)
 		}
-		if _, err := s.runs.apply(ctx, b); err != nil {
+		if _, err := s.runs.apply(ctx, b); errors.Is(err, job.ErrNotFound) {
+			return false, nil
+		} else if err != nil {
 			return false, err
 		}
-		rest = rest[n:]
 	}
 	return len(keys) < max, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -30,7 +31,7 @@ type Store struct {
 	ensured bool
 }
 
-// New gives a store for the jobs of one hub, named by its host name.
+// New gives a store for the jobs of one hub, named by its host name in whatever case.
 func New(service *aztables.ServiceClient, hub string, opts *Options) *Store {
 	prefix := "fleetjobs"
 	if opts != nil && opts.Prefix != "" {
@@ -42,7 +43,7 @@ func New(service *aztables.ServiceClient, hub string, opts *Options) *Store {
 		names:   names,
 		jobs:    table{service.NewClient(names[0])},
 		runs:    table{service.NewClient(names[1])},
-		hub:     hub,
+		hub:     strings.ToLower(hub),
 	}
 }
 

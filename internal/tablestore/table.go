@@ -8,6 +8,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
@@ -27,6 +30,9 @@ func newToken() string { return strconv.FormatUint(rand.Uint64(), 36) }
 const tokenName = "Token"
 
 func (t table) get(ctx context.Context, partition, row string) (entity, string, error) {
+	if !validKey(partition) || !validKey(row) {
+		return nil, "", fmt.Errorf("reading row %q: %w", row, job.ErrNotFound)
+	}
 	resp, err := t.client.GetEntity(ctx, partition, row, &aztables.GetEntityOptions{Format: to.Ptr(aztables.MetadataFormatNone)})
 	if err != nil {
 		return nil, "", failure("reading", row, err)
@@ -114,20 +120,30 @@ func failure(doing, row string, err error) error {
 	if !errors.As(err, &re) {
 		return fmt.Errorf("%s row %s: %w", doing, row, err)
 	}
-	status := re.StatusCode
-	if status == http.StatusAccepted {
-		status = batchStatus(re)
-	}
-	switch status {
-	case http.StatusNotFound:
+	status, code := refusal(re)
+	switch {
+	case code == string(aztables.TableNotFound) || code == string(aztables.TableBeingDeleted):
+		// Nobody was faster: the table itself is not there.
+	case status == http.StatusNotFound:
 		return fmt.Errorf("%s row %s: %w", doing, row, job.ErrNotFound)
-	case http.StatusConflict:
+	case status == http.StatusConflict:
 		return fmt.Errorf("%s row %s: %w", doing, row, job.ErrExists)
-	case http.StatusPreconditionFailed:
+	case status == http.StatusPreconditionFailed:
 		return fmt.Errorf("%s row %s: %w", doing, row, job.ErrConflict)
 	}
-	return fmt.Errorf("%s row %s: status %d: %w", doing, row, status, err)
+	return fmt.Errorf("%s row %s: status %d %s: %w", doing, row, status, code, err)
 }
+
+// validKey reports whether a row can have key. The service answers a read of others with 400, Azurite with 500
+// (https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model#characters-disallowed-in-key-fields).
+func validKey(key string) bool {
+	return len(key) <= 512 && utf8.ValidString(key) && !strings.ContainsFunc(key, func(c rune) bool {
+		return unicode.IsControl(c) || strings.ContainsRune(`/\#?'`, c)
+	})
+}
+
+// quoted makes an OData string.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // query is a read of consecutive rows of a partition.
 type query struct {
@@ -139,7 +155,7 @@ type query struct {
 }
 
 func (q query) odata() string {
-	f := fmt.Sprintf("PartitionKey eq '%s' and RowKey ge '%s' and RowKey lt '%s'", q.partition, q.from, q.to)
+	f := fmt.Sprintf("PartitionKey eq %s and RowKey ge %s and RowKey lt %s", quoted(q.partition), quoted(q.from), quoted(q.to))
 	if q.filter != "" {
 		f += " and (" + q.filter + ")"
 	}

@@ -1,0 +1,254 @@
+package job_test
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+var update = flag.Bool("update", false, "write docs/states.md and docs/limits.md")
+
+// requirePage compares a page of docs with what the code says, or writes it.
+func requirePage(t *testing.T, name, want string) {
+	t.Helper()
+	path := "../../docs/" + name
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))
+	}
+	got, err := os.ReadFile(path)
+	require.NoError(t, err)
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Fatalf("%s is out of date: run go test ./internal/job -run TestDocs -update\n%s", path, diff)
+	}
+}
+
+// constants gives the exported constants of a file, in order, and the comments behind them.
+func constants(t *testing.T, file string) (names []string, comments map[string]string) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+	require.NoError(t, err)
+	comments = map[string]string{}
+	for _, decl := range parsed.Decls {
+		group, ok := decl.(*ast.GenDecl)
+		if !ok || group.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range group.Specs {
+			value := spec.(*ast.ValueSpec) //nolint:errcheck // what a const group holds
+			for _, name := range value.Names {
+				if name.IsExported() {
+					names = append(names, name.Name)
+					comments[name.Name] = strings.TrimSpace(value.Comment.Text())
+				}
+			}
+		}
+	}
+	return names, comments
+}
+
+func TestDocsOfStatesAreThoseOfTheTables(t *testing.T) {
+	t.Parallel()
+	_, words := constants(t, "states.go")
+	_, ends := constants(t, "run.go")
+	maps.Copy(words, ends)
+	var b strings.Builder
+	b.WriteString(`# States
+
+This page is written by a test from the tables in ` + "`internal/job`" + `: edit those, then run
+` + "`go test ./internal/job -run TestDocs -update`" + `.
+
+## Jobs and runs
+
+A job shows the status of its run. Transitions are made by one function; any other is refused.
+
+`)
+	statuses := job.Statuses()
+	diagram(&b, statuses, job.StatusScheduled, job.Status.Ended, job.Status.CanBecome)
+	b.WriteString("\n| status | meaning | may become |\n|---|---|---|\n")
+	for _, s := range statuses {
+		row(&b, string(s), words["Status"+title(string(s))], next(statuses, s, job.Status.CanBecome))
+	}
+	b.WriteString("\n`endReason` says how a run came to its end:\n\n| endReason | meaning |\n|---|---|\n")
+	for _, r := range []job.EndReason{job.EndFinished, job.EndCancelled, job.EndTimeLimit, job.EndUnplannable} {
+		row(&b, string(r), words["End"+title(string(r))])
+	}
+	b.WriteString(`
+## Executions
+
+An execution is one device in one run. It ends in exactly one final state and never leaves it.
+
+`)
+	states := job.ExecutionStates()
+	diagram(&b, states, job.Queued, job.ExecutionState.Final, job.ExecutionState.CanBecome)
+	b.WriteString("\n| state | counted as | meaning | may become |\n|---|---|---|---|\n")
+	for _, s := range states {
+		row(&b, s.String(), statistic(t, s), words[title(s.String())], next(states, s, job.ExecutionState.CanBecome))
+	}
+	b.WriteString("\n\"Counted as\" is the member of `deviceJobStatistics`, IoT Hub's five counts; `deviceCount` is their sum.\n" +
+		"\nAn execution that ends without success has a reason:\n\n| reason | meaning |\n|---|---|\n")
+	for _, r := range job.Reasons() {
+		row(&b, r.String(), words[title(r.String())])
+	}
+	requirePage(t, "states.md", b.String())
+}
+
+// statistic names the member of IoT Hub's statistics that a state counts in.
+func statistic(t *testing.T, s job.ExecutionState) string {
+	t.Helper()
+	switch job.CountsOf(s, job.NoReason, 1).Statistics() {
+	case job.Statistics{DeviceCount: 1, PendingCount: 1}:
+		return "pendingCount"
+	case job.Statistics{DeviceCount: 1, RunningCount: 1}:
+		return "runningCount"
+	case job.Statistics{DeviceCount: 1, SucceededCount: 1}:
+		return "succeededCount"
+	case job.Statistics{DeviceCount: 1, FailedCount: 1}:
+		return "failedCount"
+	}
+	t.Fatalf("%s is counted in no member, or in several", s)
+	return ""
+}
+
+// diagram draws a transition table with mermaid.
+func diagram[S any](b *strings.Builder, all []S, first S, final func(S) bool, can func(S, S) bool) {
+	fmt.Fprintf(b, "```mermaid\nstateDiagram-v2\n    [*] --> %v\n", first)
+	for _, from := range all {
+		for _, to := range all {
+			if can(from, to) {
+				fmt.Fprintf(b, "    %v --> %v\n", from, to)
+			}
+		}
+	}
+	for _, s := range all {
+		if final(s) {
+			fmt.Fprintf(b, "    %v --> [*]\n", s)
+		}
+	}
+	b.WriteString("```\n")
+}
+
+func next[S any](all []S, from S, can func(S, S) bool) string {
+	var names []string
+	for _, to := range all {
+		if can(from, to) {
+			names = append(names, fmt.Sprintf("`%v`", to))
+		}
+	}
+	if names == nil {
+		return "final"
+	}
+	return strings.Join(names, ", ")
+}
+
+// row writes a table row; its first cell is code, and every cell must say something.
+func row(b *strings.Builder, name string, cells ...string) {
+	fmt.Fprintf(b, "| `%s` |", name)
+	for _, cell := range cells {
+		if cell == "" {
+			panic(fmt.Sprintf("nothing is said of %s: write a comment behind its constant", name))
+		}
+		fmt.Fprintf(b, " %s |", strings.ReplaceAll(cell, "\n", " "))
+	}
+	b.WriteByte('\n')
+}
+
+func title(name string) string { return strings.ToUpper(name[:1]) + name[1:] }
+
+// limit is a row of docs/limits.md.
+type limit struct {
+	constant string // in definition.go or execution.go
+	what     string
+	value    string
+}
+
+var limits = []limit{
+	{"MaxBodyBytes", "body of a request", bytesOf(job.MaxBodyBytes)},
+	{"MaxJobIDLen", "`jobId`", fmt.Sprintf("1 to %d ASCII letters, digits and `-`", job.MaxJobIDLen)},
+	{"MaxDeviceIDs", "`deviceIds`", fmt.Sprintf("1 to %d ids, none twice", job.MaxDeviceIDs)},
+	{"MaxDeviceIDLen", "one device id", fmt.Sprintf("1 to %d letters, digits and ``- : . + %% _ # * ? ! ( ) , = @ ; $ '``", job.MaxDeviceIDLen)},
+	{"MaxConditionChars", "`queryCondition`", fmt.Sprintf("1 to %d characters", job.MaxConditionChars)},
+	{"MaxMethodNameLen", "`methodName`", fmt.Sprintf("1 to %d printable ASCII characters, no space and none of ``$()<>@,;:\\\"/[]?={}#+``", job.MaxMethodNameLen)},
+	{"MaxMethodPayload", "`payload`", bytesOf(job.MaxMethodPayload) + " of JSON without white space, any value"},
+	{"MinResponseSecs", "`responseTimeoutInSeconds`, least", seconds(job.MinResponseSecs)},
+	{"MaxResponseSecs", "`responseTimeoutInSeconds`, greatest", seconds(job.MaxResponseSecs)},
+	{"DefaultResponse", "`responseTimeoutInSeconds`, unless given", seconds(job.DefaultResponse)},
+	{"MaxConnectSecs", "`connectTimeoutInSeconds`", "0 to " + seconds(job.MaxConnectSecs) + ", 0 unless given"},
+	{"MaxTagsBytes", "`tags` of a patch, as IoT Hub counts a twin", bytesOf(job.MaxTagsBytes)},
+	{"MaxDesiredBytes", "`properties.desired` of a patch, as IoT Hub counts a twin", bytesOf(job.MaxDesiredBytes)},
+	{"MaxPatchText", "each of both, as JSON without white space", bytesOf(job.MaxPatchText)},
+	{"MaxTwinDepth", "objects inside each other below `tags` or `desired`", fmt.Sprint(job.MaxTwinDepth)},
+	{"MaxTwinKeyBytes", "a key of a patch", "1 to " + bytesOf(job.MaxTwinKeyBytes) + ", no control character, space, `.`, `$` or `#`"},
+	{"MaxTwinString", "a string of a patch", bytesOf(job.MaxTwinString)},
+	{"MinTwinInteger", "an integer of a patch, least", fmt.Sprint(job.MinTwinInteger)},
+	{"MaxTwinInteger", "an integer of a patch, greatest", fmt.Sprint(job.MaxTwinInteger)},
+	{"MaxStartAhead", "`startTime` from now", fmt.Sprintf("%d days; a time that has passed means now", int(job.MaxStartAhead.Hours()/24))},
+	{"MaxExecutionSecs", "`maxExecutionTimeInSeconds`", "1 to " + seconds(job.MaxExecutionSecs) + ", no limit unless given"},
+	{"AnswerLimit", "answer or error kept for each device", bytesOf(job.AnswerLimit) + "; a longer one is cut and marked"},
+	{"ShardSize", "devices of a run that are stored and carried out together", fmt.Sprint(job.ShardSize)},
+}
+
+func bytesOf(n int) string {
+	switch {
+	case n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+func seconds(n int) string { return fmt.Sprintf("%d s", n) }
+
+func TestDocsOfLimitsHoldEveryConstant(t *testing.T) {
+	t.Parallel()
+	inCode := map[string]bool{}
+	for _, file := range []string{"definition.go", "execution.go"} {
+		names, _ := constants(t, file)
+		for _, name := range names {
+			inCode[name] = !strings.HasPrefix(name, "Type")
+		}
+	}
+	maps.DeleteFunc(inCode, func(_ string, isLimit bool) bool { return !isLimit })
+	var b strings.Builder
+	b.WriteString(`# Limits
+
+What a job may hold. A request that breaks a limit is answered with 400 and names field, value and rule, all faults at
+once. This page is written by a test from the constants in ` + "`internal/job`" + `: edit those, then run
+` + "`go test ./internal/job -run TestDocs -update`" + `.
+
+| what | limit | constant |
+|---|---|---|
+`)
+	for _, l := range limits {
+		require.Contains(t, inCode, l.constant)
+		delete(inCode, l.constant)
+		fmt.Fprintf(&b, "| %s | %s | `%s` |\n", l.what, l.value, l.constant)
+	}
+	require.Empty(t, slices.Collect(maps.Keys(inCode)), "constants that the page does not explain")
+	b.WriteString(`
+IoT Hub counts a twin by the bytes of its keys and strings without control characters, 8 for a number and 4 for a boolean;
+` + "`null`" + `, which deletes a key, counts nothing. The sum of a twin after the patch is known to the hub alone.
+
+Times are RFC 3339 with a zone, such as ` + "`2026-12-01T02:00:00Z`" + `.
+`)
+	requirePage(t, "limits.md", b.String())
+}
+
+// A body with the longest list of the longest ids is not too long for its other limit.
+func TestTheLongestListFitsABody(t *testing.T) {
+	t.Parallel()
+	const quotesAndComma = 3
+	require.Less(t, job.MaxDeviceIDs*(job.MaxDeviceIDLen+quotesAndComma), job.MaxBodyBytes)
+}
