@@ -1,0 +1,208 @@
+package api_test
+
+import (
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+)
+
+// followed reads all pages of a list of executions.
+func (w *world) followed(path string) []map[string]any {
+	w.t.Helper()
+	var all []map[string]any
+	for next := path; ; {
+		page := w.get(next)
+		for _, e := range page["executions"].([]any) {
+			all = append(all, e.(map[string]any))
+		}
+		token, more := page["continuationToken"].(string)
+		if !more {
+			return all
+		}
+		next = path + "&continuationToken=" + token
+	}
+}
+
+func ids(executions []map[string]any) []string {
+	var out []string
+	for _, e := range executions {
+		out = append(out, e["deviceId"].(string))
+	}
+	return out
+}
+
+func TestExecutionsTellWhatBecameOfEachDevice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "ok-1", "error-1", "offline-1", "silent-1", "long-1")
+	w.put("one-each", lockAll)
+	w.finish()
+	got := w.followed("/api/jobs/one-each/executions?pageSize=2")
+	const at = "2026-11-23T10:00:00.000Z"
+	base := func(id, status string, more map[string]any) map[string]any {
+		e := map[string]any{"deviceId": id, "status": status, "attempts": 1.0, "startTime": at, "endTime": at}
+		for k, v := range more {
+			e[k] = v
+		}
+		return e
+	}
+	want := []map[string]any{
+		base("ok-1", "succeeded", map[string]any{"deviceStatus": 200.0, "payload": map[string]any{"device": "ok-1"}}),
+		base("error-1", "failed", map[string]any{"deviceStatus": 500.0, "payload": "=no",
+			"error": map[string]any{"code": "deviceError", "message": "the device answered with status 500"}}),
+		base("offline-1", "failed", map[string]any{"error": map[string]any{"code": "deviceOffline",
+			"message": `invoke method on "offline-1": offline (status 404, DeviceNotOnline)`}}),
+		base("silent-1", "timedOut", map[string]any{"error": map[string]any{"code": "deviceNoAnswer",
+			"message": `invoke method on "silent-1": timed out (status 504)`}}),
+		base("long-1", "succeeded", map[string]any{"deviceStatus": 200.0, "truncated": true,
+			"payloadText": `"` + strings.Repeat("x", 4095)}),
+	}
+	require.Empty(t, cmp.Diff(want, got))
+
+	for _, e := range want {
+		id := e["deviceId"].(string)
+		require.Empty(t, cmp.Diff(e, w.get("/api/jobs/one-each/executions/"+id)), "by path")
+		require.Empty(t, cmp.Diff(e, w.get("/api/jobs/one-each/executions?deviceId="+id)), "by parameter")
+	}
+}
+
+func TestExecutionsAreFilteredAndPaged(t *testing.T) {
+	t.Parallel()
+	var devices []string
+	for i := range 330 {
+		kind := "ok"
+		if i%7 == 0 {
+			kind = "offline"
+		}
+		devices = append(devices, fmt.Sprintf("%s-%03d", kind, i))
+	}
+	w := newWorld(t, devices...)
+	w.put("paged", lockAll)
+	w.finish()
+	var offline []string
+	for _, id := range devices {
+		if strings.HasPrefix(id, "offline") {
+			offline = append(offline, id)
+		}
+	}
+	for _, size := range []int{1000, 330, 100, 99, 7} {
+		path := fmt.Sprintf("/api/jobs/paged/executions?pageSize=%d", size)
+		require.Equal(t, devices, ids(w.followed(path)), "in pages of %d", size)
+		require.Equal(t, offline, ids(w.followed(path+"&status=failed")), "failed, in pages of %d", size)
+		require.Empty(t, w.followed(path+"&status=queued"))
+	}
+	require.Len(t, w.get("/api/jobs/paged/executions")["executions"], 100, "the default")
+
+	first := w.call(http.MethodGet, "/api/jobs/paged/executions?pageSize=5&status=failed", "")
+	token := first.json(t)["continuationToken"].(string)
+	require.Contains(t, first.header.Get("Link"), publicURL+"/api/jobs/paged/executions?continuationToken="+token+"&pageSize=5&status=failed")
+	for _, path := range []string{"?status=succeeded&continuationToken=" + token, "?continuationToken=" + token, "?continuationToken=xyz"} {
+		w.problem(w.call(http.MethodGet, "/api/jobs/paged/executions"+path, ""), http.StatusBadRequest, "invalid-request")
+	}
+	w.put("other", lockAll)
+	w.finish()
+	w.problem(w.call(http.MethodGet, "/api/jobs/other/executions?status=failed&continuationToken="+token, ""), http.StatusBadRequest, "invalid-request")
+}
+
+// Devices that a cancelled run never reached are canceled everywhere, although nobody wrote that into their rows.
+func TestExecutionsThatWereNeverReached(t *testing.T) {
+	t.Parallel()
+	const n = 3000 // more shards than a run enqueues ahead, and than one page reads
+	w := newWorld(t, fleet("ok", n)...)
+	w.put("cut", lockAll)
+	selected := func() bool { return w.get("/api/jobs/cut")["selection"].(map[string]any)["state"] == "complete" }
+	w.until(selected)
+	w.until(func() bool { return succeededCount(w.get("/api/jobs/cut")) > 0 })
+	w.call(http.MethodPost, "/api/jobs/cut/cancel", "")
+	w.finish()
+
+	job := w.get("/api/jobs/cut")
+	canceled := int(job["executionStatistics"].(map[string]any)["canceled"].(float64))
+	require.Positive(t, canceled)
+	all := w.followed("/api/jobs/cut/executions?pageSize=1000")
+	require.Len(t, all, n)
+	byState := map[any]int{}
+	for _, e := range all {
+		byState[e["status"]]++
+		if e["status"] == "canceled" {
+			require.Equal(t, "jobCanceled", e["error"].(map[string]any)["code"])
+			require.Contains(t, e, "endTime")
+		}
+	}
+	require.Equal(t, canceled, byState["canceled"], "the list agrees with the counts: %v", byState)
+	require.Equal(t, n-canceled, byState["succeeded"])
+	require.Positive(t, byState["succeeded"])
+	require.Len(t, w.followed("/api/jobs/cut/executions?pageSize=1000&status=canceled"), canceled)
+	require.Empty(t, w.followed("/api/jobs/cut/executions?pageSize=1000&status=queued"))
+
+	last := fmt.Sprintf("ok-%05d", n-1)
+	require.Equal(t, "canceled", w.get("/api/jobs/cut/executions?deviceId=" + last)["status"])
+}
+
+func TestExecutionsBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("waiting", later)
+	r := w.call(http.MethodGet, "/api/jobs/waiting/executions", "")
+	require.JSONEq(t, `{"executions":[]}`, string(r.body))
+	w.problem(w.call(http.MethodGet, "/api/jobs/waiting/executions/ok-1", ""), http.StatusNotFound, "unknown-execution")
+}
+
+// Ids may hold what a forwarded path does not survive; the parameter takes them all.
+func TestExecutionOfADeviceWithAnAwkwardID(t *testing.T) {
+	t.Parallel()
+	awkward := []string{"a%2Fb", "x#1", "what?", "a+b", "=1+1", "..", "a:b@c;d,e"}
+	w := newWorld(t, awkward...)
+	w.put("awkward", lockAll)
+	w.finish()
+	for _, id := range awkward {
+		require.Equal(t, id, w.get("/api/jobs/awkward/executions?deviceId=" + url.QueryEscape(id))["deviceId"])
+		require.Equal(t, id, w.get("/api/jobs/awkward/executions/" + url.PathEscape(id))["deviceId"])
+	}
+	w.problem(w.call(http.MethodGet, "/api/jobs/awkward/executions/a%2Fb", ""), http.StatusNotFound, "unknown-execution")
+	w.problem(w.call(http.MethodGet, "/api/jobs/awkward/executions?deviceId=none", ""), http.StatusNotFound, "unknown-execution")
+	for _, bad := range []string{"?deviceId=", "?deviceId=a%20b", "?deviceId=x&status=failed", "?status=lost", "?pageSize=1001", "?pageSize=0"} {
+		w.problem(w.call(http.MethodGet, "/api/jobs/awkward/executions"+bad, ""), http.StatusBadRequest, "invalid-request")
+	}
+}
+
+func TestExecutionsAsCSV(t *testing.T) {
+	t.Parallel()
+	devices := append([]string{"=cmd()", "error-1", "offline-1", "long-1"}, fleet("ok", 1200)...)
+	w := newWorld(t, devices...)
+	w.put("file", lockAll)
+	w.finish()
+	r := w.call(http.MethodGet, "/api/jobs/file/executions", "", "Accept", "text/csv")
+	require.Equal(t, http.StatusOK, r.status)
+	require.Equal(t, "text/csv; charset=utf-8; header=present", r.header.Get("Content-Type"))
+	require.Equal(t, `attachment; filename="file-executions.csv"`, r.header.Get("Content-Disposition"))
+	require.Equal(t, "Accept", r.header.Get("Vary"))
+	require.True(t, strings.HasPrefix(string(r.body), "deviceId,status,attempts,startTime,endTime,deviceStatus,payload,truncated,errorCode,errorMessage\r\n"))
+
+	rows, err := csv.NewReader(strings.NewReader(string(r.body))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 1001, "a header and the default page")
+	const at = "2026-11-23T10:00:00.000Z"
+	require.Equal(t, []string{"'=cmd()", "succeeded", "1", at, at, "200", `{"device": "=cmd()"}`, "", "", ""}, rows[1])
+	require.Equal(t, []string{"error-1", "failed", "1", at, at, "500", `"=no"`, "", "deviceError", "the device answered with status 500"}, rows[2])
+	require.Equal(t, []string{"offline-1", "failed", "1", at, at, "", "", "", "deviceOffline", `invoke method on "offline-1": offline (status 404, DeviceNotOnline)`}, rows[3])
+	require.Equal(t, "true", rows[4][7])
+
+	token := r.header.Get("X-Continuation-Token")
+	require.Contains(t, r.header.Get("Link"), `rel="next"`)
+	rest := w.call(http.MethodGet, "/api/jobs/file/executions?continuationToken="+token, "", "Accept", "text/csv")
+	more, err := csv.NewReader(strings.NewReader(string(rest.body))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, more, len(devices)-1000+1)
+	require.Empty(t, rest.header.Get("X-Continuation-Token"))
+
+	whole := w.call(http.MethodGet, "/api/jobs/file/executions?pageSize=10000", "", "Accept", "text/csv")
+	require.Equal(t, len(devices)+1, strings.Count(string(whole.body), "\r\n"))
+	one := w.call(http.MethodGet, "/api/jobs/file/executions?deviceId=ok-00007", "", "Accept", "text/csv")
+	require.Equal(t, 2, strings.Count(string(one.body), "\r\n"))
+}
