@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/sas"
 )
 
@@ -75,6 +76,25 @@ func (g *gate) allows(r *http.Request, needed permission) bool {
 	}
 	granted, ok := g.lookup(header)
 	return ok && granted.allowed&needed == needed && time.Now().Before(granted.token.Expiry) && granted.token.Covers(r.URL.Path)
+}
+
+// admits decides about a device that connects with a token of its own key or of a policy, and says until when.
+func (g *gate) admits(device *registry.Device, password string) (expiry time.Time, ok bool) {
+	token, err := sas.Parse(password)
+	if err != nil || !g.isHost(token.Host) || !token.Covers("/devices/"+device.ID()) || !time.Now().Before(token.Expiry) {
+		return time.Time{}, false
+	}
+	if token.Policy != "" {
+		p := g.policies[token.Policy]
+		return token.Expiry, p.allowed&deviceConnect != 0 && token.SignedBy(p.raw)
+	}
+	keys := device.Keys()
+	for _, key := range []string{keys.Primary, keys.Secondary} {
+		if raw, err := base64.StdEncoding.DecodeString(key); err == nil && token.SignedBy(raw) {
+			return token.Expiry, !device.Disabled()
+		}
+	}
+	return time.Time{}, false
 }
 
 func (g *gate) lookup(header string) (grant, bool) {

@@ -12,10 +12,12 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/broker"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/devca"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
@@ -38,6 +40,8 @@ type Server struct {
 
 	http     *http.Server
 	httpAddr string
+	broker   *broker.Broker
+	mqttAddr string
 
 	cancel  context.CancelFunc          // ends the requests in flight
 	unwatch atomic.Pointer[func() bool] // forgets the context of Start
@@ -57,7 +61,7 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 	if err := s.writeCA(); err != nil {
 		return nil, err
 	}
-	if err := s.listen(ctx); err != nil {
+	if err := errors.Join(s.listen(ctx), s.listenMQTT(ctx)); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -149,6 +153,23 @@ func (s *Server) listen(ctx context.Context) error {
 	return nil
 }
 
+func (s *Server) listenMQTT(ctx context.Context) error {
+	listener, err := listenLocal(ctx, s.opt.MQTTPort)
+	if err != nil {
+		return fmt.Errorf("listening for MQTT: %w", err)
+	}
+	s.mqttAddr = listener.Addr().String()
+	b, err := broker.Start(listener, broker.Options{
+		Certificate: s.authority.Server, Device: s.registry.Get, Authenticate: s.gate.admits,
+		OnMessage: func() { s.counters.messages.Add(1) },
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	s.broker = b
+	return nil
+}
+
 func listenLocal(ctx context.Context, port int) (net.Listener, error) {
 	var config net.ListenConfig
 	return config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
@@ -166,6 +187,11 @@ func (s *Server) Close() {
 			_ = s.http.Close()
 		}
 		s.served.Wait()
+		if s.broker != nil {
+			if err := s.broker.Close(); err != nil {
+				s.opt.Logger.Warn("hub simulator: closing MQTT", "error", err)
+			}
+		}
 		if s.caTemp {
 			// A file that is left behind in the temporary directory does no harm.
 			_ = os.Remove(s.caFile)
@@ -175,6 +201,9 @@ func (s *Server) Close() {
 
 // HTTPAddr returns the HTTPS address as host:port.
 func (s *Server) HTTPAddr() string { return s.httpAddr }
+
+// MQTTAddr returns the address of MQTT over TLS as host:port.
+func (s *Server) MQTTAddr() string { return s.mqttAddr }
 
 // CAPEM returns the certificate that clients must trust, in PEM.
 func (s *Server) CAPEM() []byte { return s.authority.PEM }
@@ -204,6 +233,19 @@ func (s *Server) PolicyConnectionString(name string) string {
 		return ""
 	}
 	return "HostName=" + s.HostName() + ";SharedAccessKeyName=" + name + ";SharedAccessKey=" + p.key
+}
+
+const mqttPort = "8883"
+
+// DeviceConnectionString returns the connection string of a device. Its HostName is localhost with the port of MQTT, without
+// the port if that is 8883. It fails if the device is not registered.
+func (s *Server) DeviceConnectionString(deviceID string) (string, error) {
+	device, ok := s.registry.Get(deviceID)
+	if !ok {
+		return "", fmt.Errorf("making the connection string of device %q: %w", deviceID, registry.ErrNotFound)
+	}
+	host := strings.TrimSuffix(localhost(s.mqttAddr), ":"+mqttPort)
+	return "HostName=" + host + ";DeviceId=" + deviceID + ";SharedAccessKey=" + device.Keys().Primary, nil
 }
 
 // SetFaults replaces the fault plan. The error is that of [fault.Plan.Validate].
@@ -251,4 +293,4 @@ func (s *Server) registered() iter.Seq[*registry.Device] {
 	}
 }
 
-func (s *Server) mqttConnections() int64 { return 0 }
+func (s *Server) mqttConnections() int64 { return int64(s.broker.Connections()) }

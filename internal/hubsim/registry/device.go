@@ -16,6 +16,7 @@ type Device struct {
 	registry   *Registry
 	responder  Responder // nil for devices that live outside
 
+	updating     sync.Mutex // taken before mu, so that notices of desired properties keep their order
 	mu           sync.Mutex
 	deleted      bool
 	identity     *Identity
@@ -107,6 +108,8 @@ func (d *Device) Indexed() (v View, ok bool) {
 // Update changes tags and desired properties, all of a section at once if replace is set, and tells the device. ifMatch is an
 // etag without quotes, or empty for any. Errors: ErrPrecondition, ErrNotFound, or a *twin.LimitError.
 func (d *Device) Update(p twin.Patch, replace bool, ifMatch string) (View, error) {
+	d.updating.Lock()
+	defer d.updating.Unlock()
 	d.mu.Lock()
 	if d.deleted {
 		d.mu.Unlock()
@@ -159,16 +162,27 @@ func (d *Device) Connect(link Link) bool {
 	d.link = link
 	d.connected = d.registry.options.Now()
 	d.lastActivity = d.connected
-	if d.waiting != nil {
-		close(d.waiting)
-		d.waiting = nil
-	}
+	d.wake()
 	d.changed(false)
 	d.mu.Unlock()
 	if before != nil && before != link {
 		before.Close()
 	}
 	return true
+}
+
+// Wake makes those look again who wait for a connection that takes methods.
+func (d *Device) Wake() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wake()
+}
+
+func (d *Device) wake() {
+	if d.waiting != nil {
+		close(d.waiting)
+		d.waiting = nil
+	}
 }
 
 // Disconnect forgets link if it still is the device's connection.
@@ -200,14 +214,14 @@ func (d *Device) SetOnline(online bool) bool {
 	return true
 }
 
-// Link returns the device's connection, waiting for one up to a time. It is nil if there is none.
+// Link returns the device's connection if it takes methods, waiting for one up to a time. It is nil if there is none.
 func (d *Device) Link(ctx context.Context, wait time.Duration) Link {
 	deadline := time.Now().Add(wait)
 	for {
 		d.mu.Lock()
 		link := d.link
 		offline := d.registry.options.Offline(d.id)
-		if link != nil && !offline {
+		if link != nil && !offline && link.Ready() {
 			d.mu.Unlock()
 			return link
 		}

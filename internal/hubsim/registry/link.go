@@ -23,6 +23,8 @@ type Reply struct {
 
 // Link is a connected device.
 type Link interface {
+	// Ready reports whether the device takes direct methods.
+	Ready() bool
 	// Invoke carries out a direct method. ok is false if the device did not answer in time or ctx ended.
 	Invoke(ctx context.Context, call Call) (reply Reply, ok bool)
 	// NotifyDesired tells the device about changed desired properties. It does not wait for the device.
@@ -79,6 +81,8 @@ func (l *inProcess) NotifyDesired(n Notice) {
 		_, _ = l.device.Report(reported)
 	}
 }
+
+func (l *inProcess) Ready() bool { return true }
 
 func (l *inProcess) Close() {}
 
