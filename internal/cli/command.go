@@ -62,13 +62,18 @@ func (m *Main) dispatch(ctx context.Context, args []string) error {
 		name, rest = "job "+rest[0], rest[1:]
 	}
 	e, ok := find(name)
+	if !ok && name == args[0] && len(rest) > 0 {
+		name += " " + rest[0] // "jobs list", say
+	}
 	if !ok {
 		return unknownCommand(name)
 	}
 	return m.execute(ctx, e, rest)
 }
 
-func isHelp(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" || arg == "help" }
+func isHelp(arg string) bool {
+	return arg == "-h" || arg == "-help" || arg == "--help" || arg == "help"
+}
 
 // execute parses the flags of e and runs it.
 func (m *Main) execute(ctx context.Context, e entry, args []string) error {
@@ -131,7 +136,7 @@ func unknownCommand(name string) error {
 	if near := nearest(name, names); near != "" {
 		hint = "did you mean: fleetjobs " + near
 	}
-	return usagef(hint, "there is no command %q", name)
+	return usagef(hint, "there is no command %q", plain(name))
 }
 
 func tryHelp(name string) string { return "try: fleetjobs help " + name }

@@ -21,8 +21,8 @@ A job does one thing, to the devices that it selects:
 The devices are those that match --query, the WHERE part of an IoT Hub twin query ('*' for all), or the ones named by
 --device and --devices-file. The service answers at once; the job runs there, whether or not this program waits for it.
 
-With --id, or a jobId in the file, the same command may be repeated: it never creates a second job. Without, the service
-makes the id.`,
+With --id, or a jobId in the file, the same command may be repeated: it never creates a second job. (A --start relative to now
+makes it another job each time, which the service then refuses.) Without, the service makes the id.`,
 		example: `
 # reboot every device of a building, now, and wait for the end
 fleetjobs job create --method reboot --query "tags.building = 43" --watch

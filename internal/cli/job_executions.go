@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"strconv"
 
 	"github.com/fleetjobs/fleetjobs/internal/client"
@@ -51,8 +53,11 @@ func (c *jobExecutions) flags(fs *flag.FlagSet) {
 	c.connection.flags(fs)
 }
 
-// executionsPage is the page size asked for: large pages, since each costs the service a read of the same rows.
-const executionsPage = 1000
+// The largest pages that the service gives.
+const (
+	executionsPage = 1000
+	csvPage        = 10_000
+)
 
 func (c *jobExecutions) run(ctx context.Context, args []string) error {
 	id, err := oneArg("job executions", "a job id", args)
@@ -77,7 +82,7 @@ func (c *jobExecutions) run(ctx context.Context, args []string) error {
 		return c.one(ctx, api, id)
 	}
 	pages := &executionPages{m: c.m, left: limit, json: c.json}
-	options := client.ListOptions{Status: c.status, PageSize: min(limit, executionsPage)}
+	options := client.ListOptions{Status: c.status}
 	if c.csv {
 		return pages.csv(ctx, api, id, options)
 	}
@@ -100,6 +105,7 @@ type executionPages struct {
 	m    *Main
 	left int // executions that may still be printed
 	json bool
+	any  bool // something was printed
 }
 
 func (p *executionPages) print(ctx context.Context, api *client.Client, id string, options client.ListOptions) error {
@@ -117,7 +123,7 @@ func (p *executionPages) print(ctx context.Context, api *client.Client, id strin
 				p.m.printf("%s\n  %s", separator, bytes.TrimSpace(shown[i].Raw))
 				separator = ","
 			}
-		} else if err := p.table(shown, options.Continuation == ""); err != nil {
+		} else if err := p.table(shown); err != nil {
 			return err
 		}
 		options.Continuation = page.Continuation
@@ -130,6 +136,8 @@ func (p *executionPages) print(ctx context.Context, api *client.Client, id strin
 		p.m.printf("[]\n")
 	case p.json:
 		p.m.printf("\n]\n")
+	case !p.any:
+		p.m.remark("there is no such device in the job")
 	}
 	p.remarkMore(options.Continuation)
 	return nil
@@ -141,13 +149,12 @@ func (p *executionPages) remarkMore(continuation string) {
 	}
 }
 
-func (p *executionPages) table(executions []client.Execution, first bool) error {
+// table prints a page. A page may be empty and not be the last.
+func (p *executionPages) table(executions []client.Execution) error {
 	if len(executions) == 0 {
-		if first {
-			p.m.remark("there is no such device in the job")
-		}
 		return nil
 	}
+	p.any = true
 	rows := make([][]string, len(executions))
 	for i := range executions {
 		rows[i] = executionRow(&executions[i])
@@ -161,49 +168,48 @@ func executionHeader() []string {
 
 func executionRow(e *client.Execution) []string {
 	code := "-"
-	if e.StatusCode != 0 {
-		code = strconv.Itoa(e.StatusCode)
+	if e.DeviceStatus != 0 {
+		code = strconv.Itoa(e.DeviceStatus)
 	}
 	return []string{
-		plain(e.DeviceID), plain(e.Status), plain(cmp.Or(e.Reason, "-")), code, strconv.Itoa(e.Attempts), clock(e.EndTime),
+		plain(e.DeviceID), plain(e.Status), plain(cmp.Or(e.Error.Code, "-")), code, strconv.Itoa(e.Attempts), clock(e.EndTime),
 		cutTo(plain(answer(e)), 60),
 	}
 }
 
 func answer(e *client.Execution) string {
-	if e.Error != "" {
-		return e.Error
-	}
 	var text bytes.Buffer
-	if len(e.Payload) == 0 || json.Compact(&text, e.Payload) != nil {
-		return "-"
+	if len(e.Payload) > 0 && json.Compact(&text, e.Payload) == nil {
+		return text.String()
 	}
-	return text.String()
+	return cmp.Or(e.PayloadText, e.Error.Message, "-")
 }
 
 // csv passes the service's CSV on; pages after the first lose their header line.
 func (p *executionPages) csv(ctx context.Context, api *client.Client, id string, options client.ListOptions) error {
 	for first := true; ; first = false {
+		options.PageSize = min(p.left, csvPage)
 		var page bytes.Buffer
 		next, err := api.ExecutionsCSV(ctx, id, options, &page)
 		if err != nil {
 			return err
 		}
 		text := page.Bytes()
-		if !first {
-			if end := bytes.IndexByte(text, '\n'); end >= 0 {
-				text = text[end+1:]
-			}
+		rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+		if err != nil {
+			return fmt.Errorf("reading the CSV: %w", err)
+		}
+		if _, body, ok := bytes.Cut(text, []byte("\n")); ok && !first {
+			text = body
 		}
 		if _, err := p.m.Stdout.Write(text); err != nil {
 			return err
 		}
 		options.Continuation = next
-		p.left -= options.PageSize
+		p.left -= max(0, len(rows)-1)
 		if next == "" || p.left <= 0 {
 			p.remarkMore(next)
 			return nil
 		}
-		options.PageSize = min(p.left, executionsPage)
 	}
 }

@@ -133,17 +133,19 @@ func pageLimit(limit int, all bool) (int, error) {
 	return limit, nil
 }
 
-// operation says in a few words what a job does.
+// operation says in a few words what a job does. Lists carry no twin patches, single jobs do.
 func operation(j *client.Job) string {
 	switch {
 	case j.Method != nil:
 		return "method " + j.Method.Name
-	case j.UpdateTwin == nil:
+	case j.Type != client.TypeTwin:
 		return j.Type
+	case j.UpdateTwin == nil:
+		return "twin update"
 	case j.UpdateTwin.Properties == nil:
-		return "twin tags"
+		return "twin update: tags"
 	case len(j.UpdateTwin.Tags) == 0:
-		return "twin desired"
+		return "twin update: desired properties"
 	}
-	return "twin desired, tags"
+	return "twin update: desired properties and tags"
 }

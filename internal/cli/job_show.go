@@ -66,6 +66,12 @@ func (m *Main) describe(j *client.Job) error {
 	if j.Method != nil && len(j.Method.Payload) > 0 {
 		line("payload", cutTo(plain(string(j.Method.Payload)), 100))
 	}
+	if u := j.UpdateTwin; u != nil {
+		line("tags", cutTo(plain(string(u.Tags)), 100))
+		if u.Properties != nil {
+			line("desired", cutTo(plain(string(u.Properties.Desired)), 100))
+		}
+	}
 	line("devices", target(j))
 	line("created", clock(j.CreatedTime))
 	line("start", clock(j.StartTime))

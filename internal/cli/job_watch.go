@@ -183,11 +183,12 @@ func (m *Main) summary(job *client.Job) error {
 	if err := m.table([]string{"STATE", "DEVICES"}, rows); err != nil {
 		return err
 	}
-	if len(job.FailureReasons) == 0 {
+	reasons := countRows(job.FailureReasons, nil)
+	if len(reasons) == 0 {
 		return nil
 	}
 	m.printf("\n")
-	return m.table([]string{"REASON", "DEVICES"}, countRows(job.FailureReasons, nil))
+	return m.table([]string{"REASON", "DEVICES"}, reasons)
 }
 
 // executionStates lists the states in the order in which people want to read the states.

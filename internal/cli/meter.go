@@ -23,6 +23,9 @@ type sample struct {
 
 // see adds what a job showed at now.
 func (m *meter) see(job *client.Job, now time.Time) {
+	if job.Status == "scheduled" {
+		return // waiting says nothing about the rate
+	}
 	m.samples = append(m.samples, sample{now, job.Done()})
 	for len(m.samples) > 2 && now.Sub(m.samples[1].at) >= meterWindow {
 		m.samples = m.samples[1:]

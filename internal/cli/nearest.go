@@ -6,8 +6,8 @@ import "strings"
 func nearest(name string, known []string) string {
 	best, bestDistance := "", len(name)/2+1
 	for _, k := range known {
-		// "jobs", "list": a part of a command's name, or one with something after it.
-		if len(name) > 2 && (strings.HasPrefix(k, name) || strings.HasSuffix(k, " "+name)) {
+		// "list" for "job list".
+		if len(name) > 2 && strings.HasSuffix(k, " "+name) {
 			return k
 		}
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < bestDistance {

@@ -78,15 +78,15 @@ func (j *Job) Done() int { return j.Statistics.SucceededCount + j.Statistics.Fai
 
 // Execution is one device of a job.
 type Execution struct {
-	DeviceID   string          `json:"deviceId"`
-	Status     string          `json:"status"` // queued, inProgress, succeeded, failed, timedOut, rejected, canceled, removed
-	Reason     string          `json:"reason"` // why it ended without success
-	Attempts   int             `json:"attempts"`
-	StartTime  time.Time       `json:"startTime"` // of the last attempt
-	EndTime    time.Time       `json:"endTime"`
-	StatusCode int             `json:"statusCode"` // that the device answered with, 0 without an answer
-	Payload    json.RawMessage `json:"payload"`    // the device's answer
-	Error      string          `json:"error"`      // the text of the error
+	DeviceID     string          `json:"deviceId"`
+	Status       string          `json:"status"` // queued, inProgress, succeeded, failed, timedOut, rejected, canceled, removed
+	Attempts     int             `json:"attempts"`
+	StartTime    time.Time       `json:"startTime"` // of the last attempt
+	EndTime      time.Time       `json:"endTime"`
+	DeviceStatus int             `json:"deviceStatus"` // that the device answered with, 0 without an answer
+	Payload      json.RawMessage `json:"payload"`      // the device's answer
+	PayloadText  string          `json:"payloadText"`  // the same, where it is not JSON or was cut
+	Error        ExecutionError  `json:"error"`        // why it ended without success
 
 	// Raw is the JSON that the service sent.
 	Raw json.RawMessage `json:"-"`
@@ -102,13 +102,21 @@ func (e *Execution) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// JobPage is one page of jobs, newest first. Continuation asks for the next page; it is "" on the last one.
+// ExecutionError says why a device ended without success.
+type ExecutionError struct {
+	Code    string `json:"code"` // one of a closed set, such as deviceOffline
+	Message string `json:"message"`
+}
+
+// JobPage is one page of jobs, newest first. It may be short or empty and not be the last: Continuation asks for the
+// next page, "" on the last.
 type JobPage struct {
 	Jobs         []Job  `json:"jobs"`
 	Continuation string `json:"continuationToken"`
 }
 
-// ExecutionPage is one page of executions. Continuation asks for the next page; it is "" on the last one.
+// ExecutionPage is one page of executions. It may be short or empty and not be the last: Continuation asks for the next page,
+// "" on the last.
 type ExecutionPage struct {
 	Executions   []Execution `json:"executions"`
 	Continuation string      `json:"continuationToken"`
