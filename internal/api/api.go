@@ -114,7 +114,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a, err := h.serve(ctx, r)
 	if err != nil {
 		if r.Context().Err() != nil {
-			return // the caller has gone: nobody reads an answer
+			panic(http.ErrAbortHandler) // the caller has gone, or we stop: nothing may pass for an answer
 		}
 		a = h.problemAnswer(r, err)
 	}

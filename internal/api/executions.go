@@ -31,17 +31,7 @@ func (h *handler) executions(ctx context.Context, r *request) (*answer, error) {
 		state: stateParam(r.query),
 		size:  r.query.integer("pageSize", size, most),
 	}
-	if r.query.has("deviceId") {
-		r.deviceID = r.query.text("deviceId")
-		if !job.DeviceID(r.deviceID) {
-			r.query.fault("deviceId", r.deviceID, "must be a device id: 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '")
-		}
-		for _, other := range []string{"status", "pageSize", "continuationToken"} {
-			if r.query.has(other) {
-				r.query.fault(other, r.query.text(other), "must not stand beside deviceId")
-			}
-		}
-	}
+	deviceParam(r)
 	if err := r.query.err(); err != nil {
 		return nil, err
 	}
@@ -112,6 +102,22 @@ func (h *handler) execution(ctx context.Context, r *request) (*answer, error) {
 		a.header.Set("Vary", "Accept")
 	}
 	return a, err
+}
+
+// deviceParam reads deviceId, which stands alone.
+func deviceParam(r *request) {
+	if !r.query.has("deviceId") {
+		return
+	}
+	r.deviceID = r.query.text("deviceId")
+	if !job.DeviceID(r.deviceID) {
+		r.query.fault("deviceId", r.deviceID, "must be a device id: 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '")
+	}
+	for _, other := range []string{"status", "pageSize", "continuationToken"} {
+		if r.query.has(other) {
+			r.query.fault(other, r.query.text(other), "must not stand beside deviceId")
+		}
+	}
 }
 
 // stateParam reads the status filter, nil when there is none.

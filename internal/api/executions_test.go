@@ -144,6 +144,29 @@ func TestExecutionsThatWereNeverReached(t *testing.T) {
 	require.Equal(t, "canceled", w.get("/api/jobs/cut/executions?deviceId=" + last)["status"])
 }
 
+// The same for a run that its time limit ended, where two ways of ending share a state.
+func TestExecutionsAfterTheTimeLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, append(fleet("silent", 100), fleet("ok", 900)...)...)
+	w.put("limited", strings.Replace(lockAll, "{", `{"maxExecutionTimeInSeconds":1,`, 1))
+	w.finish()
+	job := w.get("/api/jobs/limited")
+	require.Equal(t, "completed", job["status"])
+	require.Equal(t, "timeLimit", job["endReason"])
+	reasons := job["failureReasons"].(map[string]any)
+	require.EqualValues(t, 100, reasons["deviceNoAnswer"])
+	require.Positive(t, reasons["notStarted"])
+	require.Contains(t, job["statusMessage"], fmt.Sprintf("The time limit passed; %v devices were not called.", reasons["notStarted"]))
+
+	byReason := map[string]any{}
+	for _, e := range w.followed("/api/jobs/limited/executions?status=timedOut&pageSize=70") {
+		code := e["error"].(map[string]any)["code"].(string)
+		n, _ := byReason[code].(float64)
+		byReason[code] = n + 1
+	}
+	require.Empty(t, cmp.Diff(reasons, byReason))
+}
+
 func TestExecutionsBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -75,6 +76,16 @@ func TestRequestIDIsTheHosts(t *testing.T) {
 	w.serve(api.Options{Jobs: broken{err: errors.New("x")}, Store: w.store, RequestID: func(context.Context) string { return "invocation-7" }})
 	p := w.problem(w.call(http.MethodGet, "/api/jobs/a", ""), http.StatusInternalServerError, "internal-error")
 	require.Equal(t, "invocation-7", p["requestId"])
+}
+
+// When a request ends before its answer, the connection is cut: an empty 200 would pass for a success.
+func TestRequestThatEndsEarlyGetsNoAnswer(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h := api.New(api.Options{Jobs: broken{err: context.Canceled}})
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/jobs/a", nil)
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.ServeHTTP(httptest.NewRecorder(), r) })
 }
 
 func TestRacesAreConflicts(t *testing.T) {
