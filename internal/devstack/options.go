@@ -1,0 +1,66 @@
+package devstack
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/latency"
+)
+
+// Options of a stack. The zero value is a hub without devices and one handler, all on free ports, forgotten by Close.
+type Options struct {
+	// Devices is the size of the simulated fleet: dev-000001 and so on, see package fleetsim for their tags.
+	Devices int
+	// MQTTDevices is how many devices run in this process and speak real MQTT: simDevice, simDevice-2 and so on, with the
+	// tags building 1, floor 1, protocol mqtt.
+	MQTTDevices int
+	// Port is that of the HTTP API, HubPort that of the hub's HTTPS, MQTTPort that of the hub's MQTT; all on 127.0.0.1,
+	// 0 for a free one.
+	Port, HubPort, MQTTPort int
+	// Instances is how many handler processes run behind the one API, default 1.
+	Instances int
+	// DataDir keeps storage, keys and timers between runs; "" forgets them. The hub always begins anew, and jobs are kept
+	// by hub name, which holds HubPort: give that a fixed value.
+	DataDir string
+	// OfflineShare, FailShare and SilentShare of the fleet are not connected, answer methods with status 500, never answer.
+	OfflineShare, FailShare, SilentShare float64
+	// Latency is how long devices of the fleet take to answer a method.
+	Latency latency.Distribution
+	// Faults is what goes wrong in the hub on purpose; Stack.Hub.SetFaults changes it later.
+	Faults fault.Plan
+	// Journal makes the hub remember each call of a device: see hubsim.Server.Calls.
+	Journal bool
+	// AppRoot is a packaged app. "": dist/app of the repository around the current folder, built first when it is missing
+	// or older than its sources.
+	AppRoot string
+	// StorageConnectionString is used instead of an Azurite of its own, such as one behind a fault proxy.
+	StorageConnectionString string
+	// SettingsOverrides are app settings, on top of those that the stack makes. An empty value takes a setting away.
+	SettingsOverrides map[string]string
+	// Log receives what the parts have to say; default: nothing is logged.
+	Log *slog.Logger
+	// HandlerOutput receives what the handlers print; default: the log.
+	HandlerOutput io.Writer
+	// DeviceOutput receives what the MQTT devices print, each line with the device's name; default: nowhere.
+	DeviceOutput io.Writer
+	// Progress receives lines about what takes long: downloads and builds; default: nowhere.
+	Progress io.Writer
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Devices < 0 || o.MQTTDevices < 0 || o.Instances < 0 {
+		return o, errors.New("devices, MQTT devices and instances must not be negative")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	for _, w := range []*io.Writer{&o.DeviceOutput, &o.Progress} {
+		if *w == nil {
+			*w = io.Discard
+		}
+	}
+	o.Instances = max(o.Instances, 1)
+	return o, nil
+}

@@ -1,0 +1,144 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/azurite"
+	"github.com/fleetjobs/fleetjobs/internal/fleetsim"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim"
+	"github.com/fleetjobs/fleetjobs/internal/localhost"
+)
+
+// Stack is a running deployment.
+type Stack struct {
+	// URL is the address of the HTTP API, such as http://127.0.0.1:7071, Key its host key.
+	URL, Key string
+	// HubConnectionString is that of the hub's policy "service", CAFile the certificate that its clients must trust.
+	HubConnectionString, CAFile string
+	// MQTTAddr is where devices connect, as host:port.
+	MQTTAddr string
+	// StorageConnectionString is that of the storage account.
+	StorageConnectionString string
+
+	Host  *localhost.Host
+	Hub   *hubsim.Server
+	Fleet *fleetsim.Fleet
+
+	options Options
+	appRoot string
+	keys    localhost.Keys
+	port    int
+	storage *azurite.Azurite // nil if the storage is not ours
+	closers []func() error   // of what runs, in the order of its start
+}
+
+// Start starts everything and returns when the API answers. ctx bounds the start only: the stack runs until Close, and
+// its processes die with this one, however that ends.
+func Start(ctx context.Context, options Options) (*Stack, error) {
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("starting the local stack: %w", err)
+	}
+	s := &Stack{options: options}
+	for _, step := range []func(context.Context) error{
+		s.findApp, s.prepareData, s.startStorage, s.startHub, s.startDevices, s.startHost,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("starting the local stack: %w", err), s.Close())
+		}
+	}
+	return s, nil
+}
+
+// Close stops everything, in the reverse order of the start, and returns when no process is left. It may be called more
+// than once; calls after the first do nothing.
+func (s *Stack) Close() error {
+	var faults []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		faults = append(faults, s.closers[i]())
+	}
+	s.closers = nil
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("stopping the local stack: %w", err)
+	}
+	return nil
+}
+
+// Wait returns when ctx ends, which is no error, or when a part has stopped by itself, which is one.
+func (s *Stack) Wait(ctx context.Context) error {
+	var storageExited <-chan struct{}
+	if s.storage != nil {
+		storageExited = s.storage.Exited()
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.Host.Done():
+		return fmt.Errorf("the functions host stopped: %w", s.Host.Err())
+	case <-storageExited:
+		return errors.New("azurite stopped")
+	}
+}
+
+func (s *Stack) startStorage(ctx context.Context) error {
+	if s.options.StorageConnectionString != "" {
+		s.StorageConnectionString = s.options.StorageConnectionString
+		return nil
+	}
+	storage, err := azurite.Start(ctx, azurite.Options{Dir: s.dataPath("azurite"), Log: s.options.Progress})
+	if err != nil {
+		return err
+	}
+	s.storage = storage
+	s.closers = append(s.closers, storage.Close)
+	s.StorageConnectionString = storage.ConnectionString("")
+	return nil
+}
+
+// readyTimeout is how long the app may take to answer for the first time.
+const readyTimeout = 60 * time.Second
+
+// startHost starts the functions host and waits until its handlers are ready.
+func (s *Stack) startHost(ctx context.Context) error {
+	if s.port == 0 {
+		port, err := choosePort(s.options.Port)
+		if err != nil {
+			return err
+		}
+		s.port = port
+	}
+	s.URL = fmt.Sprintf("http://127.0.0.1:%d", s.port)
+	host, err := localhost.Start(context.WithoutCancel(ctx), localhost.Options{
+		AppRoot: s.appRoot, Addr: fmt.Sprintf("127.0.0.1:%d", s.port), Env: s.settings(), Instances: s.options.Instances,
+		Keys: s.keys, EnforceKeys: true, CORS: []string{"*"}, Logger: s.options.Log, HandlerOutput: s.options.HandlerOutput,
+		State: s.dataPath("timers"), StopTimeout: 2 * time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	s.Host, s.keys, s.Key = host, host.Keys(), host.HostKey()
+	s.closers = append(s.closers, host.Close)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := host.WaitReady(ctx); err != nil {
+		return fmt.Errorf("waiting for the app: %w", err)
+	}
+	return nil
+}
+
+// RestartHost replaces the functions host and its handlers, under the same address and keys: what Azure does after a host has
+// stopped by itself. Host is another one afterwards.
+func (s *Stack) RestartHost(ctx context.Context) error {
+	err := s.Host.Close()
+	s.closers = s.closers[:len(s.closers)-1] // the host is the last to start
+	if err == nil {
+		err = s.startHost(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("restarting the functions host: %w", err)
+	}
+	return nil
+}
