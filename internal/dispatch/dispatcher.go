@@ -32,6 +32,9 @@ type Options struct {
 	Tick time.Duration
 	// CallsInFlight is how many device calls one process has under way at most, 512.
 	CallsInFlight int
+	// Slices is how many shards one process works on at most, 32. It must be below the concurrency that host.json gives
+	// the queue, so that slow devices never keep plans and supervisions waiting.
+	Slices int
 	// Slice is how long an invocation starts new calls, or selects devices, 60 s.
 	Slice time.Duration
 	// Lease is how long a claim lives unless it is renewed, 30 s.
@@ -59,6 +62,7 @@ func (o Options) withDefaults() Options {
 	}
 	o.Tick = cmp.Or(o.Tick, 10*time.Second)
 	o.CallsInFlight = cmp.Or(o.CallsInFlight, 512)
+	o.Slices = cmp.Or(o.Slices, 32)
 	o.Slice = cmp.Or(o.Slice, time.Minute)
 	o.Lease = cmp.Or(o.Lease, 30*time.Second)
 	o.Flush = cmp.Or(o.Flush, 3*time.Second)
@@ -78,12 +82,14 @@ type Dispatcher struct {
 	opts  Options
 	runs  runCache
 	gate  *gate
+	slots chan struct{} // one for each slice under way
 }
 
 // New gives a dispatcher.
 func New(store *tablestore.Store, queue Queue, hub Hub, opts Options) *Dispatcher {
 	d := &Dispatcher{store: store, queue: queue, hub: hub, opts: opts.withDefaults()}
 	d.runs = newRunCache(store.Run, d.opts.Now)
+	d.slots = make(chan struct{}, d.opts.Slices)
 	d.gate = newGate(d.opts.CallsInFlight, d.opts.Now)
 	return d
 }

@@ -26,6 +26,8 @@ type message struct {
 	Generation int    `json:"generation,omitempty"`
 	// Probe marks the one message that a blocked run lets through.
 	Probe bool `json:"probe,omitempty"`
+	// Tries is how often a process that was busy has put the message back.
+	Tries int `json:"tries,omitempty"`
 }
 
 func (m message) String() string {
@@ -44,7 +46,7 @@ func parseMessage(body []byte) (message, error) {
 	default:
 		return m, fmt.Errorf("reading a queue message: kind %q is not known", m.Kind)
 	}
-	if m.Run == "" || m.Shard < 0 || m.Generation < 0 {
+	if m.Run == "" || m.Shard < 0 || m.Generation < 0 || m.Tries < 0 {
 		return m, fmt.Errorf("reading a queue message: run, shard or generation is missing or wrong")
 	}
 	return m, nil

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
@@ -21,6 +22,11 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if run == nil || err != nil {
 		return err
 	}
+	if !d.slot(ctx, m.Tries) {
+		m.Tries++
+		return d.send(ctx, m, busyDelay(m.Tries))
+	}
+	defer func() { <-d.slots }()
 	shard, err := d.store.Shard(ctx, m.Run, m.Shard)
 	if err != nil || shard.Closed {
 		return err
@@ -46,6 +52,32 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 		return err
 	}
 	return d.newWorker(run, shard, op).work(ctx, m)
+}
+
+const (
+	slotWait     = 250 * time.Millisecond
+	maxBusyDelay = 16 * time.Second
+)
+
+// slot waits a little for a place among the slices of this process and reports whether there is one. Fast devices free
+// one within the wait; behind slow ones a message goes back to the queue, for other processes to take, or for later.
+func (d *Dispatcher) slot(ctx context.Context, tries int) bool {
+	timer := time.NewTimer(slotWait >> min(tries, 3))
+	defer timer.Stop()
+	select {
+	case d.slots <- struct{}{}:
+		return true
+	case <-timer.C:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// busyDelay doubles with the tries and is spread, so that messages do not come back together.
+func busyDelay(tries int) time.Duration {
+	d := min(maxBusyDelay, time.Second<<min(tries-1, 5))
+	return d + rand.N(d)
 }
 
 // wants gives the run if it lets m through, nil if not: the supervisor sends again what is to go on, and closes what is not.

@@ -35,6 +35,9 @@ type world struct {
 	hub     *testHub
 	opts    Options
 
+	calls sync.WaitGroup // deliveries under way
+	slots chan struct{}
+
 	mu   sync.Mutex
 	proc *process
 }
@@ -51,7 +54,8 @@ var errKilled = errors.New("the process was killed")
 
 func newWorld(t *testing.T, opts Options) *world {
 	t.Helper()
-	w := &world{t: t, storage: azuritetest.Start(t), queue: &testQueue{}, hub: newTestHub(), opts: opts}
+	w := &world{t: t, storage: azuritetest.Start(t), queue: &testQueue{}, hub: newTestHub(), opts: opts, slots: make(chan struct{}, 64)}
+	t.Cleanup(w.calls.Wait)
 	w.opts.Logger = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.boot(0)
 	return w
@@ -152,9 +156,6 @@ func (w *world) run(done func(ctx context.Context) bool) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
 	defer cancel()
-	var calls sync.WaitGroup
-	defer calls.Wait()
-	slots := make(chan struct{}, 32)
 	ticks := time.NewTicker(300 * time.Millisecond)
 	defer ticks.Stop()
 	poll := time.NewTicker(5 * time.Millisecond)
@@ -166,14 +167,14 @@ func (w *world) run(done func(ctx context.Context) bool) {
 		require.NoError(w.t, ctx.Err(), "the run did not come to its end")
 		select {
 		case <-ticks.C:
-			calls.Go(func() { _ = w.current().d.Tick(ctx) }) // a killed process fails; the next tick repairs
+			w.calls.Go(func() { _ = w.current().d.Tick(w.t.Context()) }) // a killed process fails; the next tick repairs
 		case <-poll.C:
 		}
 		for _, m := range w.queue.receive() {
-			slots <- struct{}{}
-			calls.Go(func() {
-				defer func() { <-slots }()
-				w.deliver(ctx, m)
+			w.slots <- struct{}{}
+			w.calls.Go(func() {
+				defer func() { <-w.slots }()
+				w.deliver(w.t.Context(), m)
 			})
 		}
 	}
@@ -238,7 +239,9 @@ func (w *world) executions(run *job.Run) map[string]job.Execution {
 	all := map[string]job.Execution{}
 	for _, s := range shards {
 		for _, e := range s.Executions {
-			require.NotContains(w.t, all, e.DeviceID, "a device stands in two shards")
+			if _, twice := all[e.DeviceID]; twice {
+				w.t.Fatalf("%s stands in two shards", e.DeviceID)
+			}
 			if run.NeverEnqueued(s.Number) {
 				e.End(run.Unreached(), run.EndedAt)
 			}

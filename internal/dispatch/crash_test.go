@@ -1,0 +1,46 @@
+package dispatch
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// TestAProcessMayDieAtAnyRequest kills the process at its nth storage request, for every n that a run needs, and lets the
+// next one continue: the run ends, no device is lost, and only devices whose outcome was not stored are called again.
+func TestAProcessMayDieAtAnyRequest(t *testing.T) {
+	t.Parallel()
+	const devices, last = 250, 60
+	step := int64(1)
+	if testing.Short() {
+		step = 7
+	}
+	for n := int64(1); n <= last; n += step {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{
+				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
+				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
+			})
+			w.hub.populate(devices)
+			id := w.create(lockDoor)
+			w.current().left.Store(n)
+			run := w.ended(id)
+			require.Equal(t, job.StatusCompleted, run.Status)
+			require.Equal(t, job.Statistics{DeviceCount: devices, SucceededCount: devices}, run.Counts().Statistics())
+			executions := w.executions(run)
+			require.Len(t, executions, devices)
+			again := 0
+			for device, e := range executions {
+				require.Equal(t, job.Succeeded, e.State)
+				require.Positive(t, w.hub.called(device), device)
+				again += w.hub.called(device) - 1
+			}
+			require.LessOrEqual(t, again, devices, "one death repeats a call once at most")
+		})
+	}
+}
