@@ -100,6 +100,7 @@ func newApp(cfg config.Config, environ []string, logger *slog.Logger) (*app, err
 	})
 	a.http = a.ensured(api.New(api.Options{
 		Jobs: a.jobs, Store: a.store, PublicURL: cfg.PublicURL, Logger: logger, Version: version,
+		RequestID: customhandler.InvocationID,
 	}))
 	return a, nil
 }

@@ -36,7 +36,7 @@ func shipped(t *testing.T) map[string][]binding {
 // HTTP trigger and an HTTP output.
 func TestHTTPFunctionsAreForwarded(t *testing.T) {
 	t.Parallel()
-	for name, methods := range map[string][]string{"ScheduleJob": {"post", "put", "delete"}, "JobStatus": {"get"}} {
+	for name, methods := range map[string][]string{"ScheduleJob": {"post", "put", "delete"}, "JobStatus": {"get", "head"}} {
 		b := shipped(t)[name]
 		require.Len(t, b, 2, name)
 		require.Equal(t, "httpTrigger", b[0].Type)
