@@ -1,0 +1,130 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/fleetjobs/fleetjobs/internal/devstack"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs the whole stack as real processes for one test.
+func start(t *testing.T, opts devstack.Options) *stack {
+	t.Helper()
+	s, err := devstack.Start(t.Context(), opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return &stack{Stack: s, t: t}
+}
+
+type stack struct {
+	*devstack.Stack
+	t *testing.T
+}
+
+// answer is one HTTP answer of the API.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// call makes one request with the host key.
+func (s *stack) call(method, path, body string) answer {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), 30*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, s.URL+path, bytes.NewBufferString(body))
+	require.NoError(s.t, err)
+	r.Header.Set("X-Functions-Key", s.Key)
+	r.Header.Set("Content-Type", "application/json")
+	if body == "" {
+		r.Body = http.NoBody
+	}
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(s.t, err)
+	defer resp.Body.Close() //nolint:errcheck // read to its end
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(s.t, err)
+	http.DefaultClient.CloseIdleConnections()
+	return answer{resp.StatusCode, resp.Header, b}
+}
+
+// view is the part of a job's JSON that the scenarios look at.
+type view struct {
+	JobID               string         `json:"jobId"`
+	Status              string         `json:"status"`
+	EndReason           string         `json:"endReason"`
+	CreatedTime         time.Time      `json:"createdTime"`
+	StartTime           time.Time      `json:"startTime"`
+	EndTime             time.Time      `json:"endTime"`
+	Statistics          map[string]int `json:"deviceJobStatistics"`
+	ExecutionStatistics map[string]int `json:"executionStatistics"`
+	FailureReasons      map[string]int `json:"failureReasons"`
+	Blocked             *struct {
+		Reason string `json:"reason"`
+	} `json:"blocked"`
+}
+
+func (s *stack) put(id, body string) view {
+	s.t.Helper()
+	a := s.call(http.MethodPut, "/api/jobs/"+id, body)
+	require.Equal(s.t, http.StatusAccepted, a.status, "%s", a.body)
+	return s.decode(a)
+}
+
+func (s *stack) decode(a answer) view {
+	s.t.Helper()
+	var v view
+	require.NoError(s.t, json.Unmarshal(a.body, &v), "%s", a.body)
+	return v
+}
+
+func (s *stack) job(id string) view {
+	s.t.Helper()
+	a := s.call(http.MethodGet, "/api/jobs/"+id, "")
+	require.Equal(s.t, http.StatusOK, a.status, "%s", a.body)
+	return s.decode(a)
+}
+
+// until polls a job until done says so, and returns every view on the way.
+func (s *stack) until(id string, limit time.Duration, done func(view) bool) []view {
+	s.t.Helper()
+	var seen []view
+	require.Eventually(s.t, func() bool {
+		v := s.job(id)
+		seen = append(seen, v)
+		return done(v)
+	}, limit, 100*time.Millisecond, "job %s", id)
+	return seen
+}
+
+func ended(v view) bool {
+	return v.Status == "completed" || v.Status == "failed" || v.Status == "cancelled"
+}
+
+// requireAddsUp checks the invariant of every view.
+func requireAddsUp(t *testing.T, v view) {
+	t.Helper()
+	c := v.Statistics
+	require.Equal(t, c["deviceCount"], c["pendingCount"]+c["runningCount"]+c["succeededCount"]+c["failedCount"], "%+v", v)
+	sum := 0
+	for _, n := range v.ExecutionStatistics {
+		sum += n
+	}
+	require.Equal(t, c["deviceCount"], sum, "%+v", v)
+}
+
+func method(name, condition string) string {
+	return fmt.Sprintf(`{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":%q},"queryCondition":%q}`, name, condition)
+}
