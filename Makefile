@@ -9,3 +9,10 @@ build: ## compile everything
 
 package: ## make dist/app for this machine and the zips for linux/amd64 and linux/arm64
 	go run ./tools/package
+
+.PHONY: demo dev
+demo: ## show everything at work: the tutorial's jobs, then a reboot of 10,000 simulated devices
+	go run ./cmd/fleetjobs demo
+
+dev: ## run a whole deployment on this machine until Ctrl-C; flags in ARGS="--devices 10000"
+	go run ./cmd/fleetjobs dev $(ARGS)

@@ -12,12 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/fleetjobs/fleetjobs/internal/cli"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is the program between a terminal that only remembers and an API that answers as it is told.
 type world struct {

@@ -93,6 +93,10 @@ func TestStartLeavesNothingBehindWhenItFails(t *testing.T) {
 		AppRoot: t.TempDir(), MQTTDevices: 1, StorageConnectionString: azuritetest.Start(t),
 	})
 	require.ErrorContains(t, err, "starting the local stack")
+	_, err = devstack.Start(t.Context(), devstack.Options{
+		StorageConnectionString: azuritetest.Start(t), SettingsOverrides: map[string]string{"FLEETJOBS_LEASE_SECONDS": "soon"},
+	})
+	require.ErrorContains(t, err, "FLEETJOBS_LEASE_SECONDS", "the error says what the handler said")
 	_, err = devstack.Start(t.Context(), devstack.Options{AppRoot: t.TempDir(), Devices: -1})
 	require.ErrorContains(t, err, "must not be negative")
 }

@@ -61,6 +61,9 @@ func (o Options) withDefaults() (Options, error) {
 			*w = io.Discard
 		}
 	}
+	if o.HandlerOutput == nil {
+		o.HandlerOutput = slog.NewLogLogger(o.Log.With("part", "handler").Handler(), slog.LevelInfo).Writer()
+	}
 	o.Instances = max(o.Instances, 1)
 	return o, nil
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 	"slices"
 	"strconv"
+
+	"github.com/fleetjobs/fleetjobs/internal/azurite"
 )
 
 // settings gives the app's settings as KEY=VALUE. What a developer's environment may hold for another deployment is emptied,
@@ -21,7 +23,7 @@ func (s *Stack) settings() []string {
 		"AZURE_FUNCTIONS_ENVIRONMENT": "Development",
 	}
 	for _, name := range []string{
-		"IOTHUB_HOSTNAME", "WEBSITE_HOSTNAME", "WEBSITE_SKU",
+		azurite.DirVariable, "IOTHUB_HOSTNAME", "WEBSITE_HOSTNAME", "WEBSITE_SKU",
 		"AzureWebJobsStorage__accountName", "AzureWebJobsStorage__tableServiceUri", "AzureWebJobsStorage__queueServiceUri",
 		"AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId",
 	} {

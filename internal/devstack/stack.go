@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/azurite"
@@ -88,7 +89,12 @@ func (s *Stack) startStorage(ctx context.Context) error {
 		s.StorageConnectionString = s.options.StorageConnectionString
 		return nil
 	}
-	storage, err := azurite.Start(ctx, azurite.Options{Dir: s.dataPath("azurite"), Log: s.options.Progress})
+	if _, err := azurite.Install(ctx, s.options.Progress); err != nil {
+		return err
+	}
+	storage, err := azurite.Start(ctx, azurite.Options{
+		Dir: s.dataPath("azurite"), Log: slog.NewLogLogger(s.options.Log.With("part", "azurite").Handler(), slog.LevelInfo).Writer(),
+	})
 	if err != nil {
 		return err
 	}
@@ -111,9 +117,10 @@ func (s *Stack) startHost(ctx context.Context) error {
 		s.port = port
 	}
 	s.URL = fmt.Sprintf("http://127.0.0.1:%d", s.port)
+	tail := &tail{to: s.options.HandlerOutput}
 	host, err := localhost.Start(context.WithoutCancel(ctx), localhost.Options{
 		AppRoot: s.appRoot, Addr: fmt.Sprintf("127.0.0.1:%d", s.port), Env: s.settings(), Instances: s.options.Instances,
-		Keys: s.keys, EnforceKeys: true, CORS: []string{"*"}, Logger: s.options.Log, HandlerOutput: s.options.HandlerOutput,
+		Keys: s.keys, EnforceKeys: true, CORS: []string{"*"}, Logger: s.options.Log, HandlerOutput: tail,
 		State: s.dataPath("timers"), StopTimeout: 2 * time.Second,
 	})
 	if err != nil {
@@ -124,7 +131,7 @@ func (s *Stack) startHost(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	if err := host.WaitReady(ctx); err != nil {
-		return fmt.Errorf("waiting for the app: %w", err)
+		return fmt.Errorf("waiting for the app: %w\n%s", err, tail.text())
 	}
 	return nil
 }
