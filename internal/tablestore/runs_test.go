@@ -2,12 +2,12 @@ package tablestore_test
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
@@ -328,9 +328,9 @@ func TestAShardOfTheWorstAnswersFitsARow(t *testing.T) {
 		require.True(t, shard.Executions[i].Truncated)
 	}
 	require.NoError(t, w.SaveShard(t.Context(), shard))
-	require.Empty(t, cmp.Diff(shard, w.shard("j.0", 0)))
+	require.True(t, reflect.DeepEqual(shard, w.shard("j.0", 0)))
 	require.NoError(t, w.CloseShard(t.Context(), shard))
-	require.Empty(t, cmp.Diff(shard, w.shard("j.0", 0), cmpopts.EquateEmpty()))
+	require.True(t, reflect.DeepEqual(shard, w.shard("j.0", 0)))
 }
 
 func TestUploadAndPurge(t *testing.T) {
