@@ -68,9 +68,9 @@ func (e *Execution) Requeue() {
 	}
 }
 
-// End stores the outcome at now. An execution in a final state stays as it is.
+// End stores the outcome, whose state is a final one, at now. An execution in a final state stays as it is.
 func (e *Execution) End(o Outcome, now time.Time) {
-	if !e.State.CanBecome(o.State) {
+	if !o.State.Final() || !e.State.CanBecome(o.State) {
 		return
 	}
 	e.State, e.Reason, e.StatusCode, e.EndedAt = o.State, o.Reason, o.StatusCode, now

@@ -72,7 +72,7 @@ func nearest(name string, known []string) string {
 	if len(name) > shownValue {
 		return ""
 	}
-	best, bestDistance := "", len(name)/2+1
+	best, bestDistance := "", len(name)/3+1
 	for _, k := range known {
 		if strings.EqualFold(k, name) {
 			return k

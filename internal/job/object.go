@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -145,14 +146,17 @@ func (o *object) integer(name string, def, least, most int64) int64 {
 	return n
 }
 
+// rfc3339 is the form alone: time.Parse also takes an hour of one digit, a comma before the fraction, and any zone to +24:60.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // instant reads an RFC 3339 time, zero when absent.
 func (o *object) instant(name string) time.Time {
 	if !o.has(name) {
 		return time.Time{}
 	}
-	var t time.Time
-	err := t.UnmarshalText([]byte(strings.ToUpper(o.text(name)))) // stricter than time.Parse
-	if err != nil || t.UTC().Year() < 1 {
+	text := strings.ToUpper(o.text(name))
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || !rfc3339.MatchString(text) || t.UTC().Year() < 1 {
 		o.fault(name, o.members[name], `must be an RFC 3339 time with its zone, such as "2026-12-01T02:00:00Z"`)
 		return time.Time{}
 	}
