@@ -16,7 +16,8 @@ import (
 func (w *world) followed(path string) []map[string]any {
 	w.t.Helper()
 	var all []map[string]any
-	for next := path; ; {
+	for next, pages := path, 0; ; pages++ {
+		require.Less(w.t, pages, 500, "the pages do not end")
 		page := w.get(next)
 		for _, e := range page["executions"].([]any) {
 			all = append(all, e.(map[string]any))
