@@ -201,7 +201,8 @@ func (o *output) Write(p []byte) (int, error) {
 	if n := len(o.tail) - tailBytes; n > 0 {
 		o.tail = append(o.tail[:0], o.tail[n:]...)
 	}
-	return o.log.Write(p)
+	_, _ = o.log.Write(p) // a log that fails or drops lines must not end the reading of the service's output
+	return len(p), nil
 }
 
 func (o *output) text() string {
