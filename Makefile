@@ -16,3 +16,10 @@ demo: ## show everything at work: the tutorial's jobs, then a reboot of 10,000 s
 
 dev: ## run a whole deployment on this machine until Ctrl-C; flags in ARGS="--devices 10000"
 	go run ./cmd/fleetjobs dev $(ARGS)
+
+.PHONY: bench bench-small
+bench: ## measure everything on this machine; tables, and dist/bench.json; flags in ARGS="-only instant"
+	go run ./bench $(ARGS)
+
+bench-small: ## the same with a small fleet, once: shows that the benchmarks work
+	go run ./bench -small $(ARGS)
