@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start runs the whole stack as real processes for one test.
 func start(t *testing.T, opts devstack.Options) *stack {
 	t.Helper()
+	opts.Progress = os.Stderr
 	s, err := devstack.Start(t.Context(), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -101,12 +103,19 @@ func (s *stack) job(id string) view {
 func (s *stack) until(id string, limit time.Duration, done func(view) bool) []view {
 	s.t.Helper()
 	var seen []view
-	require.Eventually(s.t, func() bool {
-		v := s.job(id)
-		seen = append(seen, v)
-		return done(v)
-	}, limit, 100*time.Millisecond, "job %s", id)
-	return seen
+	for end := time.Now().Add(limit); ; {
+		a := s.call(http.MethodGet, "/api/jobs/"+id, "")
+		if a.status == http.StatusOK { // else a handler is being restarted, or storage is having a bad time
+			seen = append(seen, s.decode(a))
+			if done(seen[len(seen)-1]) {
+				return seen
+			}
+		}
+		if time.Now().After(end) {
+			s.t.Fatalf("job %s did not come to the state that was waited for; now: %d %s", id, a.status, a.body)
+		}
+		<-time.After(100 * time.Millisecond)
+	}
 }
 
 func ended(v view) bool {

@@ -24,6 +24,9 @@ type Queue interface {
 	Send(ctx context.Context, body []byte, delay time.Duration) error
 }
 
+// DefaultSlices is the default of Options.Slices.
+const DefaultSlices = 32
+
 // Options of a Dispatcher; each zero value means the default.
 type Options struct {
 	Logger *slog.Logger     // slog.Default
@@ -32,8 +35,8 @@ type Options struct {
 	Tick time.Duration
 	// CallsInFlight is how many device calls one process has under way at most, 512.
 	CallsInFlight int
-	// Slices is how many shards one process works on at most, 32. It must be below the concurrency that host.json gives
-	// the queue, so that slow devices never keep plans and supervisions waiting.
+	// Slices is how many shards one process works on at most, DefaultSlices. It must be below newBatchThreshold of
+	// host.json, up to which the host fetches messages, so that slow devices never keep supervisions waiting.
 	Slices int
 	// Slice is how long an invocation starts new calls, or selects devices, 60 s.
 	Slice time.Duration
@@ -62,7 +65,7 @@ func (o Options) withDefaults() Options {
 	}
 	o.Tick = cmp.Or(o.Tick, 10*time.Second)
 	o.CallsInFlight = cmp.Or(o.CallsInFlight, 512)
-	o.Slices = cmp.Or(o.Slices, 32)
+	o.Slices = cmp.Or(o.Slices, DefaultSlices)
 	o.Slice = cmp.Or(o.Slice, time.Minute)
 	o.Lease = cmp.Or(o.Lease, 30*time.Second)
 	o.Flush = cmp.Or(o.Flush, 3*time.Second)
