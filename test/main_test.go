@@ -6,8 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
-	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,11 +23,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start runs the whole stack as real processes for one test.
 func start(t *testing.T, opts devstack.Options) *stack {
 	t.Helper()
-	opts.Progress = os.Stderr
+	log := &output{}
+	opts.Progress, opts.HandlerOutput = log, log
+	opts.Log = slog.New(slog.NewTextHandler(log, nil))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the stack's log, its last lines:\n%s", tail(log.String(), 60))
+		}
+	})
 	s, err := devstack.Start(t.Context(), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return &stack{Stack: s, t: t}
+}
+
+// tail gives the last n lines.
+func tail(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
 type stack struct {

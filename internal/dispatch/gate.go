@@ -80,7 +80,7 @@ func (g *gate) pass(turn chan struct{}) {
 
 // wake lets up to n waiting callers try again. g.mu is held.
 func (g *gate) wake(n int) {
-	n = min(n, len(g.waiting))
+	n = max(0, min(n, len(g.waiting)))
 	for _, turn := range g.waiting[:n] {
 		close(turn)
 	}
@@ -110,7 +110,7 @@ func (g *gate) throttled(started time.Time, wait time.Duration) {
 		g.limit = max(1, g.limit/2)
 		g.streak++
 	}
-	backoff := min(maxThrottleWait, firstThrottleWait<<min(g.streak-1, 10))
+	backoff := min(maxThrottleWait, firstThrottleWait<<min(max(g.streak-1, 0), 10))
 	if until := now.Add(max(wait, backoff)); until.After(g.until) {
 		g.until = until
 	}
