@@ -41,7 +41,7 @@ func (b *bench) ceiling(ctx context.Context, answer latency.Distribution, want g
 		if err != nil {
 			return t, err
 		}
-		o, err := w.runMethodJob(ctx, b.devices, nil)
+		o, err := w.runMethodJob(ctx, b.devices, nil, notice)
 		if err != nil {
 			return t, err
 		}
@@ -50,12 +50,39 @@ func (b *bench) ceiling(ctx context.Context, answer latency.Distribution, want g
 		first, completed, lag = append(first, o.firstCall), append(completed, n/o.completed), append(lag, o.completed-o.lastEnd)
 	}
 	t.add("ceiling", "bare loop", "devices/s", loops...)
-	t.add("job", "job, sent to last outcome", "devices/s", jobs...)
+	t.add("job", "job, due to last outcome", "devices/s", jobs...)
 	t.add("ratio", "job / bare loop", "", ratios...).goal = want
-	t.add("completed", "job, sent to reported completed", "devices/s", completed...)
-	t.add("firstCall", "sent to first call", "s", first...)
+	t.add("completed", "job, due to reported completed", "devices/s", completed...)
+	t.add("firstCall", "due to first call", "s", first...)
 	t.add("reportLag", "last outcome to reported completed", "s", lag...).goal = atMost(2)
-	return t, nil
+	now, err := w.startNow(ctx, b)
+	t.add("startNow", "sent without startTime to first call, app idle", "s", now...)
+	return t, err
+}
+
+// idle is long enough for the host to poll its queue as rarely as it ever does.
+const idle = 3 * time.Second
+
+// startNow measures how soon a job of one device begins that is to begin at once.
+func (w *world) startNow(ctx context.Context, b *bench) ([]float64, error) {
+	ids, err := deviceIDs(1)
+	if err != nil {
+		return nil, err
+	}
+	var first []float64
+	for range b.repetitions {
+		select {
+		case <-time.After(idle):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		o, err := w.runMethodJob(ctx, 1, ids, 0)
+		if err != nil {
+			return nil, err
+		}
+		first = append(first, o.firstCall)
+	}
+	return first, nil
 }
 
 func (w *world) warm(ctx context.Context, bare bareLoop, devices int) error {
@@ -66,6 +93,6 @@ func (w *world) warm(ctx context.Context, bare bareLoop, devices int) error {
 	if _, err := bare.run(devices); err != nil {
 		return err
 	}
-	_, err = w.runMethodJob(ctx, devices, ids)
+	_, err = w.runMethodJob(ctx, devices, ids, 0)
 	return err
 }

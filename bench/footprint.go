@@ -36,7 +36,7 @@ func footprint(ctx context.Context, b *bench) (t table, err error) {
 		if err != nil {
 			return t, err
 		}
-		if _, _, err := w.runJob(ctx, b.devices, nil); err != nil {
+		if _, _, err := w.runJob(ctx, b.devices, nil, notice); err != nil {
 			return t, err
 		}
 		after, err := cpuOf(parts)

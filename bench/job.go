@@ -9,32 +9,36 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/client"
 )
 
-// outcome says how long a job took, in seconds since it was sent.
+// outcome says how long a job took, in seconds since it was due.
 type outcome struct {
-	sent      time.Time
+	due       time.Time
 	firstCall float64
 	lastEnd   float64 // when the last device's execution ended
 	completed float64 // when the API said that the job is completed
 }
 
 const (
-	jobPoll    = 100 * time.Millisecond
+	jobPoll = 100 * time.Millisecond
+	// notice is how far ahead jobs are sent. Without any, a job waits for the host to look into its queue, for up to
+	// maxPollingInterval in host.json while the app is idle: that is no matter of throughput.
+	notice     = 3 * time.Second
 	jobTimeout = 5 * time.Minute
 )
 
-// runMethodJob runs a method job over the whole fleet, or over ids when there are any, and reads its executions.
-func (w *world) runMethodJob(ctx context.Context, devices int, ids []string) (outcome, error) {
-	o, id, err := w.runJob(ctx, devices, ids)
+// runMethodJob runs a method job over the whole fleet, or over ids when there are any, due after ahead, and reads its
+// executions.
+func (w *world) runMethodJob(ctx context.Context, devices int, ids []string, ahead time.Duration) (outcome, error) {
+	o, id, err := w.runJob(ctx, devices, ids, ahead)
 	if err != nil {
 		return o, err
 	}
 	first, last, err := w.span(ctx, id, devices)
-	o.firstCall, o.lastEnd = first.Sub(o.sent).Seconds(), last.Sub(o.sent).Seconds()
+	o.firstCall, o.lastEnd = first.Sub(o.due).Seconds(), last.Sub(o.due).Seconds()
 	return o, err
 }
 
 // runJob runs a method job and reads nothing but its progress.
-func (w *world) runJob(ctx context.Context, devices int, ids []string) (outcome, string, error) {
+func (w *world) runJob(ctx context.Context, devices int, ids []string, ahead time.Duration) (outcome, string, error) {
 	w.jobs++
 	id := fmt.Sprintf("bench-%d", w.jobs)
 	definition := client.Definition{
@@ -43,16 +47,19 @@ func (w *world) runJob(ctx context.Context, devices int, ids []string) (outcome,
 	if ids == nil {
 		definition.QueryCondition = "*"
 	}
+	o := outcome{due: time.Now().Add(ahead).UTC()}
+	if ahead > 0 {
+		definition.StartTime = o.due
+	}
 	body, err := json.Marshal(definition)
 	if err != nil {
-		return outcome{}, id, err
+		return o, id, err
 	}
-	o := outcome{sent: time.Now()}
 	if _, err := w.api.Create(ctx, id, body); err != nil {
 		return o, id, err
 	}
 	seen, err := w.await(ctx, id, devices)
-	o.completed = seen.Sub(o.sent).Seconds()
+	o.completed = seen.Sub(o.due).Seconds()
 	return o, id, err
 }
 

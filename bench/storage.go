@@ -22,7 +22,7 @@ func storage(ctx context.Context, b *bench) (t table, err error) {
 	var detail []string
 	for range b.repetitions {
 		w.proxy.Reset()
-		if _, _, err := w.runJob(ctx, b.devices, nil); err != nil {
+		if _, _, err := w.runJob(ctx, b.devices, nil, notice); err != nil {
 			return t, err
 		}
 		counts := w.proxy.Counts()
