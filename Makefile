@@ -1,4 +1,7 @@
 .DEFAULT_GOAL := help
+LINT_VERSION := v2.15.0
+LINTER := .tools/$(LINT_VERSION)/golangci-lint
+FUZZTIME ?= 10s
 .PHONY: help build package
 
 help: ## show this list
@@ -6,6 +9,28 @@ help: ## show this list
 
 build: ## compile everything
 	go build ./...
+
+.PHONY: test lint fuzz fmt
+test: ## test everything with the race detector: units, Azurite, the simulator, and real processes end to end
+	go test -race -timeout 9m ./...
+
+lint: $(LINTER) ## check style, faults and the direction of imports
+	$(LINTER) run ./...
+	go mod tidy -diff
+
+fmt: $(LINTER) ## format, and fix what the linter can fix
+	$(LINTER) run --fix ./...
+
+$(LINTER):
+	GOBIN=$(CURDIR)/.tools/$(LINT_VERSION) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+fuzz: ## fuzz every parser; FUZZTIME=10s each
+	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -rhoE '^func Fuzz[A-Za-z0-9]+' $$package/*_test.go | cut -c6- | sort -u); do \
+	    echo "$$package $$target"; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package || exit 1; \
+	  done; \
+	done
 
 package: ## make dist/app for this machine and the zips for linux/amd64 and linux/arm64
 	go run ./tools/package
