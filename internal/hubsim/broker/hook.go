@@ -101,10 +101,12 @@ func (h *hook) session(cl *mqtt.Client) *session {
 
 var errQoS2 = errors.New("the hub has no QoS 2")
 
-// OnPacketRead implements mqtt.Hook: a publication at QoS 2 ends the connection.
-func (h *hook) OnPacketRead(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+// OnPacketRead implements mqtt.Hook: a publication at QoS 2 ends the connection. Of all errors mochi heeds ErrRejectPacket
+// only.
+func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if pk.FixedHeader.Type == packets.Publish && pk.FixedHeader.Qos > 1 {
-		return pk, errQoS2
+		cl.Stop(errQoS2)
+		return pk, packets.ErrRejectPacket
 	}
 	return pk, nil
 }
