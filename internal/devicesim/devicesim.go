@@ -29,7 +29,8 @@ import (
 type Options struct {
 	// ConnectionString is that of the device: HostName=...;DeviceId=...;SharedAccessKey=...
 	ConnectionString string
-	// CAFile holds the certificates to trust, in PEM; empty means those of the system.
+	// CAFile holds the certificates to trust, in PEM; empty means those of the system. It is read anew for every connection,
+	// since a simulator that starts again has another authority.
 	CAFile string
 	// MQTTAddr is the host:port to connect to; default that of HostName, port 8883 if it has none.
 	MQTTAddr string
@@ -58,7 +59,6 @@ type device struct {
 	id     string
 	key    []byte
 	broker string // URL
-	tls    *tls.Config
 }
 
 // Run is the device until ctx ends, which is no error. It fails at once on options that cannot work and on credentials that
@@ -119,8 +119,7 @@ func newDevice(opt Options) (*device, error) {
 		addr = net.JoinHostPort(addr, defaultPort)
 	}
 	d.broker = "tls://" + addr
-	config, err := trust(opt.CAFile)
-	d.tls = config
+	_, err := trust(opt.CAFile)
 	return d, err
 }
 

@@ -40,12 +40,20 @@ func (d *device) connectOnce(ctx context.Context) (connected bool, err error) {
 	inbox := make(chan mqtt.Message, inboxSize)
 	ending, end := context.WithCancel(ctx)
 	defer end()
-	client := mqtt.NewClient(d.options(lost, func(_ mqtt.Client, m mqtt.Message) {
-		select {
-		case inbox <- m:
-		case <-ending.Done():
-		}
-	}))
+	config, err := trust(d.opt.CAFile)
+	if err != nil {
+		return false, err
+	}
+	// A token counts whole seconds.
+	expiry := time.Now().Add(d.opt.TokenLifetime).Truncate(time.Second)
+	client := mqtt.NewClient(d.options(expiry).SetTLSConfig(config).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err }).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
+			select {
+			case inbox <- m:
+			case <-ending.Done():
+			}
+		}))
 	if err := await(ctx, client.Connect()); err != nil {
 		client.Disconnect(0)
 		return false, err
@@ -55,7 +63,7 @@ func (d *device) connectOnce(ctx context.Context) (connected bool, err error) {
 	if err := d.begin(ctx, client); err != nil {
 		return true, err
 	}
-	renew := time.NewTimer(d.opt.TokenLifetime * 4 / 5)
+	renew := time.NewTimer(time.Until(expiry) * 4 / 5)
 	defer renew.Stop()
 	for {
 		select {
@@ -72,15 +80,13 @@ func (d *device) connectOnce(ctx context.Context) (connected bool, err error) {
 	}
 }
 
-func (d *device) options(lost chan<- error, receive mqtt.MessageHandler) *mqtt.ClientOptions {
-	token := sas.New(d.host+"/devices/"+d.id, "", d.key, time.Now().Add(d.opt.TokenLifetime))
+func (d *device) options(expiry time.Time) *mqtt.ClientOptions {
+	token := sas.New(d.host+"/devices/"+d.id, "", d.key, expiry)
 	return mqtt.NewClientOptions().
-		AddBroker(d.broker).SetTLSConfig(d.tls).SetProtocolVersion(4).
+		AddBroker(d.broker).SetProtocolVersion(4).
 		SetClientID(d.id).SetUsername(d.host + "/" + d.id + "/?api-version=" + apiVersion).SetPassword(token).
 		SetCleanSession(true).SetKeepAlive(keepAlive).SetConnectTimeout(connectTimeout).
-		SetAutoReconnect(false).SetConnectRetry(false).
-		SetDefaultPublishHandler(receive).
-		SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
+		SetAutoReconnect(false).SetConnectRetry(false)
 }
 
 // await waits for one of paho's tokens.
