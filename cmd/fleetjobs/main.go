@@ -15,7 +15,11 @@ import (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	// The first signal asks to end in order; then the default is back, so that a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
 	os.Exit(cli.Standard(version).Run(ctx, os.Args[1:]))

@@ -62,7 +62,9 @@ func (c *demo) run(ctx context.Context, args []string) (err error) {
 	began := c.m.Now()
 	out := &lockedWriter{write: c.m.Stdout.Write}
 	device := &lockedWriter{write: c.device.Write}
-	c.out = out
+	main := *c.m // what watches and tables print must not mix with the device's lines
+	main.Stdout = out
+	c.m, c.out = &main, out
 	log, err := c.m.openLog(filepath.Join(c.m.Dir, demoLogPath), false)
 	if err != nil {
 		return err

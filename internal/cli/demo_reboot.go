@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/client"
 	"github.com/fleetjobs/fleetjobs/internal/fleetsim"
@@ -22,7 +23,7 @@ func (c *demo) reboot(ctx context.Context) error {
 		return err
 	}
 	progress := &progressReader{api: c.api}
-	job, err := (&watch{m: c.m, api: progress, id: "reboot-prod"}).follow(ctx)
+	job, err := (&watch{m: c.m, api: progress, id: "reboot-prod", interval: 500 * time.Millisecond}).follow(ctx)
 	if err != nil {
 		return err
 	}

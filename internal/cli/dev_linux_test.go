@@ -167,3 +167,18 @@ func TestHubAndDevice(t *testing.T) {
 		require.NoError(t, p.cmd.Wait())
 	}
 }
+
+// TestDemo runs the demo on a small fleet; it checks itself. Its time is the tutorial's 20 seconds.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	p := start(t, "demo", "--devices", "400")
+	out, err := io.ReadAll(p.out)
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Wait(), "%s", out)
+	require.Contains(t, string(out), `method lockDoor {"lockTime":"10m"} -> 200`)
+	require.Contains(t, string(out), "job reboot-prod: completed")
+	require.Contains(t, string(out), "Everything was as it should be")
+}

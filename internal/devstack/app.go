@@ -112,7 +112,11 @@ func newerThan(path string, built time.Time) (bool, error) {
 func build(ctx context.Context, root string) error {
 	cmd := exec.CommandContext(ctx, "go", "run", "./tools/package", "-host-only")
 	cmd.Dir = root
+	interruptTogether(cmd)
 	if output, err := cmd.CombinedOutput(); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err() // which is why go was killed
+		}
 		return fmt.Errorf("building dist/app: %w\n%s", err, bytes.TrimSpace(output))
 	}
 	return nil

@@ -1,3 +1,5 @@
+//go:build unix
+
 package devstack_test
 
 import (
@@ -101,6 +103,7 @@ func TestStartLeavesNothingBehindWhenItFails(t *testing.T) {
 	require.ErrorContains(t, err, "must not be negative")
 }
 
+// TestRestartHost: after three crashes the host stops, and whoever runs the stack may start it again.
 func TestRestartHost(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -108,6 +111,16 @@ func TestRestartHost(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stack.Close()) })
 	url, key, pid := stack.URL, stack.Key, stack.Host.Pids()[0]
+	require.Eventually(t, func() bool { // the third crash stops the host
+		_ = stack.Host.KillHandler(0) // there may be none at this moment
+		select {
+		case <-stack.Host.Done():
+			return true
+		default:
+			return false
+		}
+	}, 20*time.Second, 50*time.Millisecond)
+	require.ErrorContains(t, stack.Wait(t.Context()), "the functions host stopped")
 	require.NoError(t, stack.RestartHost(t.Context()))
 	require.Equal(t, []string{url, key}, []string{stack.URL, stack.Key})
 	require.NotEqual(t, pid, stack.Host.Pids()[0])

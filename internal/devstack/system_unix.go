@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"syscall"
 	"time"
 )
@@ -33,4 +34,11 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		case <-poll.C:
 		}
 	}
+}
+
+// interruptTogether makes the end of cmd's context an interrupt for cmd and all that it starts, so that a build cleans up.
+func interruptTogether(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 5 * time.Second
 }
