@@ -1,7 +1,6 @@
 package hubsim_test
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/amenzhinsky/iothub/iotservice"
@@ -29,7 +28,7 @@ func TestAnUnmodifiedGoClient(t *testing.T) {
 
 	_, err = client.CallDeviceMethod(ctx, "ghost", &iotservice.MethodCall{MethodName: "m"})
 	var refused *iotservice.RequestError
-	require.True(t, errors.As(err, &refused), "%v", err)
+	require.ErrorAs(t, err, &refused)
 	require.Equal(t, 404, refused.Code)
 
 	rows := 0
@@ -43,7 +42,7 @@ func TestAnUnmodifiedGoClient(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "AAAAAAAAAAI=", updated.ETag)
 	_, err = client.UpdateDeviceTwin(ctx, &iotservice.Twin{DeviceID: "dev-000002", ETag: twin.ETag, Tags: map[string]any{"a": 2}})
-	require.True(t, errors.As(err, &refused), "%v", err)
+	require.ErrorAs(t, err, &refused)
 	require.Equal(t, 412, refused.Code)
 
 	device, err := client.CreateDevice(ctx, &iotservice.Device{DeviceID: "mine"})

@@ -3,7 +3,6 @@ package hubsim_test
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -148,9 +147,9 @@ func TestMethodOverMQTT(t *testing.T) {
 		return 201, `{"method":"` + method + `","got":` + payload + `}`
 	})
 	res := h.do("POST", "/twins/d/methods", `{"methodName":"reboot","payload":{"delay":5}}`)
-	require.Equal(t, `{"status":201,"payload":{"method":"reboot","got":{"delay":5}}}`, res.body)
+	require.JSONEq(t, `{"status":201,"payload":{"method":"reboot","got":{"delay":5}}}`, res.body)
 	res = h.do("POST", "/twins/d/methods", `{"methodName":"m"}`)
-	require.Equal(t, `{"status":201,"payload":{"method":"m","got":null}}`, res.body, "no payload comes as null")
+	require.JSONEq(t, `{"status":201,"payload":{"method":"m","got":null}}`, res.body, "no payload comes as null")
 	require.Equal(t, `{"status":204,"payload":null}`, h.do("POST", "/twins/d/methods", `{"methodName":"nothing"}`).body)
 	require.EqualValues(t, 1, h.Stats().MQTTConnections)
 
@@ -263,7 +262,7 @@ func TestSecondConnectionClosesTheFirst(t *testing.T) {
 	first.requireLost()
 	second.subscribe(methods, 0)
 	second.answer(func(string, string) (int, string) { return 200, `"second"` })
-	require.Equal(t, `{"status":200,"payload":"second"}`, h.do("POST", "/twins/d/methods", reboot).body)
+	require.JSONEq(t, `{"status":200,"payload":"second"}`, h.do("POST", "/twins/d/methods", reboot).body)
 	require.EqualValues(t, 1, h.Stats().MQTTConnections)
 }
 
@@ -279,7 +278,7 @@ func TestKeptSessionsKeepTheirSubscriptions(t *testing.T) {
 	again, err := h.dial(dialOptions{id: "d", keepSession: true})
 	require.NoError(t, err)
 	again.answer(func(string, string) (int, string) { return 200, `"again"` })
-	require.Equal(t, `{"status":200,"payload":"again"}`, h.do("POST", "/twins/d/methods", `{"methodName":"m","connectTimeoutInSeconds":5}`).body)
+	require.JSONEq(t, `{"status":200,"payload":"again"}`, h.do("POST", "/twins/d/methods", `{"methodName":"m","connectTimeoutInSeconds":5}`).body)
 
 	clean := h.connect("d")
 	again.requireLost()
@@ -321,7 +320,7 @@ func TestWhoMayConnect(t *testing.T) {
 			d.Disconnect(0)
 			continue
 		}
-		require.True(t, errors.Is(err, packets.ErrorRefusedNotAuthorised), "%s: %v", name, err)
+		require.ErrorIs(t, err, packets.ErrorRefusedNotAuthorised, name)
 	}
 }
 

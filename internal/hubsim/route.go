@@ -9,7 +9,7 @@ import (
 // route finds the action for the segments of a path.
 func route(method string, segments []string) (action, *failure) {
 	var a action
-	known := true
+	known := false
 	switch {
 	case segments[0] == "twins" && len(segments) >= 2:
 		a, known = routeTwin(method, segments[1], segments[2:])
@@ -17,8 +17,6 @@ func route(method string, segments []string) (action, *failure) {
 		a, known = routeDevices(method, segments[1:])
 	case segments[0] == "statistics" && len(segments) == 2:
 		a, known = routeStatistics(method, segments[1])
-	default:
-		known = false
 	}
 	switch {
 	case !known:

@@ -82,8 +82,8 @@ func (d *Device) changed(gone bool) {
 
 // newest returns the position of the newest entry of the history that is not younger than limit, or -1.
 func (d *Device) newest(limit time.Time) int {
-	for i := len(d.history) - 1; i >= 0; i-- {
-		if !d.history[i].at.After(limit) {
+	for i, entry := range slices.Backward(d.history) {
+		if !entry.at.After(limit) {
 			return i
 		}
 	}

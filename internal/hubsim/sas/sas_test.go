@@ -20,7 +20,7 @@ var key = []byte("0123456789abcdef")
 // signature is written out here, so that the package does not judge itself.
 func signature(sr string, se int64) string {
 	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s\n%d", sr, se)
+	mac.Write(fmt.Appendf(nil, "%s\n%d", sr, se))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 

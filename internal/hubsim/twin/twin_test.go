@@ -231,5 +231,6 @@ func TestValuesAreWrittenAsJSON(t *testing.T) {
 		require.NoError(t, err)
 		require.JSONEq(t, text, string(twin.AppendValue(nil, v)))
 	}
-	require.Equal(t, `{"a":1,"b":[{"c":1.5}]}`, string(twin.AppendValue(nil, map[string]any{"b": []any{map[string]any{"c": 1.5}}, "a": int64(1)})))
+	const inOrder = `{"a":1,"b":[{"c":1.5}]}`
+	require.Equal(t, []byte(inOrder), twin.AppendValue(nil, map[string]any{"b": []any{map[string]any{"c": 1.5}}, "a": int64(1)}))
 }
