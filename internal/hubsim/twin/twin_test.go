@@ -231,6 +231,7 @@ func TestValuesAreWrittenAsJSON(t *testing.T) {
 		require.NoError(t, err)
 		require.JSONEq(t, text, string(twin.AppendValue(nil, v)))
 	}
-	const inOrder = `{"a":1,"b":[{"c":1.5}]}`
-	require.Equal(t, []byte(inOrder), twin.AppendValue(nil, map[string]any{"b": []any{map[string]any{"c": 1.5}}, "a": int64(1)}))
+	ordered := string(twin.AppendValue(nil, map[string]any{"b": []any{map[string]any{"c": 1.5}}, "a": int64(1)}))
+	require.Less(t, strings.Index(ordered, "a"), strings.Index(ordered, "b"), "keys in order")
+	require.JSONEq(t, `{"a":1,"b":[{"c":1.5}]}`, ordered)
 }
