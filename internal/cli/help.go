@@ -111,7 +111,7 @@ func flagHelp(f *flag.Flag) string {
 func wrap(text string, width int, prefix string) string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if line != "" && len(line)+1+len(word) > width {
 			lines = append(lines, prefix+line)
 			line = ""

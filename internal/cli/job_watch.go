@@ -173,7 +173,11 @@ func (m *Main) summary(job *client.Job) error {
 	if began.IsZero() {
 		began = job.StartTime
 	}
-	m.printf("job %s: %s after %s. %s\n", plain(job.ID), plain(job.Status), short(job.EndTime.Sub(began)), plain(job.StatusMessage))
+	took := ""
+	if job.EndTime.After(began) { // not if it was cancelled before its start
+		took = " after " + short(job.EndTime.Sub(began))
+	}
+	m.printf("job %s: %s%s. %s\n", plain(job.ID), plain(job.Status), took, plain(job.StatusMessage))
 	if job.Statistics.DeviceCount == 0 {
 		return nil
 	}

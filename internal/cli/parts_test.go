@@ -80,11 +80,11 @@ func TestDemoNoticesWrongCounts(t *testing.T) {
 	}
 	require.Empty(t, findings(func(*client.Job) {}))
 	for name, change := range map[string]func(*client.Job){
-		"status":   func(j *client.Job) { j.Status = "cancelled" },
-		"total":    func(j *client.Job) { j.Statistics.DeviceCount = 11 },
-		"pending":  func(j *client.Job) { j.Statistics.PendingCount = 1 },
-		"succeded": func(j *client.Job) { j.Statistics.SucceededCount, j.Statistics.FailedCount = 7, 3 },
-		"reasons":  func(j *client.Job) { j.FailureReasons = map[string]int{"deviceOffline": 4} },
+		"status":    func(j *client.Job) { j.Status = "cancelled" },
+		"total":     func(j *client.Job) { j.Statistics.DeviceCount = 11 },
+		"pending":   func(j *client.Job) { j.Statistics.PendingCount = 1 },
+		"succeeded": func(j *client.Job) { j.Statistics.SucceededCount, j.Statistics.FailedCount = 7, 3 },
+		"reasons":   func(j *client.Job) { j.FailureReasons = map[string]int{"deviceOffline": 4} },
 	} {
 		require.NotEmpty(t, findings(change), name)
 	}

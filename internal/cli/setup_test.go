@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -88,9 +89,7 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		w.answers[name] = replies[1:]
 	}
 	rw.Header().Set("Content-Type", "application/json")
-	for k, v := range replies[0].header {
-		rw.Header()[k] = v
-	}
+	maps.Copy(rw.Header(), replies[0].header)
 	rw.WriteHeader(replies[0].status)
 	_, _ = io.WriteString(rw, replies[0].body)
 }

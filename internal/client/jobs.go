@@ -7,14 +7,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 func jobPath(id string, parts ...string) string {
-	path := "/api/jobs/" + url.PathEscape(id)
-	for _, p := range parts {
-		path += "/" + p
-	}
-	return path
+	return "/" + strings.Join(append([]string{"api", "jobs", url.PathEscape(id)}, parts...), "/")
 }
 
 // Create stores the job whose JSON is definition under id. Sending the same twice is harmless.

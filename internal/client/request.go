@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -67,9 +68,7 @@ func (c *Client) once(ctx context.Context, r request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range r.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, r.header)
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -123,8 +122,12 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
-// readJSON decodes the answer into v and closes it.
-func readJSON(response *http.Response, v any) error {
+// call sends r and decodes its answer into v.
+func (c *Client) call(ctx context.Context, r request, v any) error {
+	response, err := c.do(ctx, r)
+	if err != nil {
+		return err
+	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	if err != nil {
@@ -134,13 +137,4 @@ func readJSON(response *http.Response, v any) error {
 		return fmt.Errorf("reading the answer: it is not the JSON of fleetjobs (is the address that of a fleetjobs app?): %w", err)
 	}
 	return nil
-}
-
-// call sends r and decodes its answer into v.
-func (c *Client) call(ctx context.Context, r request, v any) error {
-	response, err := c.do(ctx, r)
-	if err != nil {
-		return err
-	}
-	return readJSON(response, v)
 }

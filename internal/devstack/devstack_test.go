@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -133,5 +132,5 @@ func TestRestartHost(t *testing.T) {
 	info, err := os.Stat(filepath.Join(dir, "secret"))
 	require.NoError(t, err)
 	require.Zero(t, info.Mode().Perm()&0o077, "the secret is for its owner only")
-	require.False(t, strings.Contains(stack.Key, " "))
+	require.NotContains(t, stack.Key, " ")
 }

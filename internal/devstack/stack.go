@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/azurite"
@@ -58,8 +59,8 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 // than once; calls after the first do nothing.
 func (s *Stack) Close() error {
 	var faults []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		faults = append(faults, s.closers[i]())
+	for _, stop := range slices.Backward(s.closers) {
+		faults = append(faults, stop())
 	}
 	s.closers = nil
 	if err := errors.Join(faults...); err != nil {
