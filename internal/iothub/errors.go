@@ -148,8 +148,7 @@ func (e *Error) MayHaveExecuted() bool {
 
 // KindOf is the kind of the first *Error in err's chain, None if there is none.
 func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
 	}
 	return None

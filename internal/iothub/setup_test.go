@@ -159,7 +159,7 @@ func requireSignature(t *testing.T, header, host string) {
 	token, ok := strings.CutPrefix(header, "SharedAccessSignature ")
 	require.True(t, ok, "authorization %q", header)
 	parts := map[string]string{}
-	for _, pair := range strings.Split(token, "&") {
+	for pair := range strings.SplitSeq(token, "&") {
 		k, v, _ := strings.Cut(pair, "=")
 		parts[k] = v
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -121,7 +122,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		x.err = err
 		return nil, err
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }() // it was read; nothing depends on how it closes
 	x.answered, x.status, x.header = true, res.StatusCode, res.Header
 	x.answer, x.err = readAnswer(res, x.limit)
 	return &http.Response{
@@ -136,9 +137,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func (t *transport) compose(req *http.Request, x *exchange) (*http.Request, error) {
 	out := req.WithContext(httptrace.WithClientTrace(req.Context(), x.trace()))
 	out.Header = make(http.Header, len(req.Header)+2)
-	for k, v := range req.Header {
-		out.Header[k] = v
-	}
+	maps.Copy(out.Header, req.Header)
 	out.Header["User-Agent"] = []string{t.userAgent}
 	if x.continuation != "" {
 		out.Header[headerContinuation] = []string{x.continuation}

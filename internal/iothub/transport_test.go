@@ -236,7 +236,10 @@ func TestCanceledWhileWaiting(t *testing.T) {
 
 func TestCallersDeadline(t *testing.T) {
 	t.Parallel()
-	h := newHub(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	h := newHub(t, func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler) // else an empty 200 follows
+	})
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	_, err := newClient(t, h.options()).InvokeMethod(ctx, "d1", newMethod(t))
@@ -308,7 +311,7 @@ func serve(t *testing.T, handle func(net.Conn)) string {
 				return
 			}
 			conns.Go(func() {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				handle(conn)
 				_, _ = bufio.NewReader(conn).WriteTo(io.Discard)
 			})
