@@ -98,10 +98,10 @@ func newApp(cfg config.Config, environ []string, logger *slog.Logger) (*app, err
 	a.jobs = dispatch.New(a.store, queue, hub, dispatch.Options{
 		Logger: logger, Tick: cfg.TickInterval, CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(),
 	})
-	a.http = a.ensured(api.New(api.Options{
-		Jobs: a.jobs, Store: a.store, PublicURL: cfg.PublicURL, Logger: logger, Version: version,
+	a.http = api.New(api.Options{
+		Jobs: a.jobs, Store: a.store, Ready: a.store.Ensure, PublicURL: cfg.PublicURL, Logger: logger, Version: version,
 		RequestID: customhandler.InvocationID,
-	}))
+	})
 	return a, nil
 }
 
@@ -149,14 +149,4 @@ func (a *app) runShard(ctx context.Context, m customhandler.Message) error {
 		return err
 	}
 	return a.jobs.Handle(ctx, dispatch.Delivery{Body: m.Body, Owner: m.InvocationID, Redelivered: m.DequeueCount > 1})
-}
-
-// ensured creates the tables before the first request. When that fails, the request shows it.
-func (a *app) ensured(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := a.store.Ensure(r.Context()); err != nil {
-			slog.Default().Debug("tables could not be created", "error", err)
-		}
-		next.ServeHTTP(w, r)
-	})
 }

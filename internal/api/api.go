@@ -47,6 +47,8 @@ type Store interface {
 type Options struct {
 	Jobs  Jobs
 	Store Store
+	// Ready is called before each request that reaches storage, such as tablestore.Store.Ensure. Default: nothing.
+	Ready func(context.Context) error
 	// PublicURL begins absolute links, such as "https://myfleet.azurewebsites.net". Without it links are paths.
 	PublicURL string
 	// Logger gets one line for each answer of 500 or 503. Default: discards.
@@ -67,6 +69,7 @@ const timeLimit = 200 * time.Second
 type handler struct {
 	jobs      Jobs
 	store     Store
+	ready     func(context.Context) error
 	publicURL string
 	logger    *slog.Logger
 	clock     func() time.Time
@@ -78,8 +81,11 @@ type handler struct {
 // New gives the handler of everything below /api/.
 func New(o Options) http.Handler {
 	h := &handler{
-		jobs: o.Jobs, store: o.Store, publicURL: strings.TrimRight(o.PublicURL, "/"), logger: o.Logger, clock: o.Now,
+		jobs: o.Jobs, store: o.Store, ready: o.Ready, publicURL: strings.TrimRight(o.PublicURL, "/"), logger: o.Logger, clock: o.Now,
 		version: o.Version, requestID: o.RequestID,
+	}
+	if h.ready == nil {
+		h.ready = func(context.Context) error { return nil }
 	}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
@@ -144,6 +150,11 @@ func (h *handler) serve(ctx context.Context, r *http.Request) (a *answer, err er
 	do, routed, err := h.route(r)
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(r.URL.Path, prefix+"jobs") {
+		if err := h.ready(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return do(ctx, routed)
 }

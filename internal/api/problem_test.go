@@ -129,3 +129,15 @@ func TestStorageOutOfReach(t *testing.T) {
 		require.Equal(t, want, w.call(http.MethodGet, "/api/jobs/a", "").status, "storage answers %d", status)
 	}
 }
+
+func TestStorageThatIsNotReadyIsAProblemAndTheDescriptionStaysReadable(t *testing.T) {
+	t.Parallel()
+	h := api.New(api.Options{Ready: func(context.Context) error {
+		return &azcore.ResponseError{StatusCode: http.StatusForbidden, ErrorCode: "AuthorizationPermissionMismatch"}
+	}})
+	for path, want := range map[string]int{"/api/jobs/x": http.StatusServiceUnavailable, "/api/openapi.yaml": http.StatusOK} {
+		recorder := httptest.NewRecorder()
+		h.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		require.Equal(t, want, recorder.Code, recorder.Body.String())
+	}
+}
