@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/fleetjobs/fleetjobs/internal/nearest"
 )
 
 // command is one command of the program: its flags, and what it does with the arguments that are left.
@@ -122,7 +124,7 @@ func flagFault(fs *flag.FlagSet, err error) string {
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
 	text = "there is no flag --" + strings.TrimPrefix(name, "-")
-	if near := nearest(name, names); near != "" {
+	if near := nearest.Name(name, names); near != "" {
 		text += "; did you mean --" + near + "?"
 	}
 	return text
@@ -134,7 +136,7 @@ func unknownCommand(name string) error {
 		names = append(names, e.name)
 	}
 	hint := "try: fleetjobs help"
-	if near := nearest(name, names); near != "" {
+	if near := nearest.Name(name, names); near != "" {
 		hint = "did you mean: fleetjobs " + near
 	}
 	return usagef(hint, "there is no command %q", plain(name))

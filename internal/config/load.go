@@ -8,13 +8,17 @@ import (
 	"strings"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/fleetjobs/fleetjobs/internal/nearest"
 )
 
 const prefix = "FLEETJOBS_"
 
 // clientSettings belong to programs that call fleetjobs. A developer's shell
 // may hand them down to the handler, which has no use for them.
-func clientSettings() []string { return []string{"FLEETJOBS_KEY", "FLEETJOBS_URL"} }
+func clientSettings() []string {
+	return []string{"FLEETJOBS_AZURITE_DIR", "FLEETJOBS_KEY", "FLEETJOBS_URL"}
+}
 
 // Load reads the settings from environ, a list of "name=value" as
 // [os.Environ] returns it. Empty values count as absent. The error is an
@@ -89,7 +93,11 @@ func (f *faults) unknown(settings map[string]string) {
 		if strings.HasPrefix(strings.ToUpper(name), prefix) && !slices.Contains(known, name) &&
 			!slices.Contains(clientSettings(), name) {
 			// The value may be a secret under a misspelled name.
-			f.addSecret(name, "is no setting of fleetjobs; did you mean "+nearest(name, known)+"?")
+			rule := "is no setting of fleetjobs"
+			if near := nearest.Name(name, known); near != "" {
+				rule += "; did you mean " + near + "?"
+			}
+			f.addSecret(name, rule)
 		}
 	}
 }
@@ -108,33 +116,6 @@ func ownNames() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-func nearest(name string, known []string) string {
-	return slices.MinFunc(known, func(a, b string) int {
-		return distance(strings.ToUpper(name), a) - distance(strings.ToUpper(name), b)
-	})
-}
-
-// distance is the Levenshtein distance.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // Fault is one thing that is wrong with the settings.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/fleetjobs/fleetjobs/internal/nearest"
 )
 
 // object reads the members of one JSON object and collects what is wrong with them, so that a user sees every fault of a
@@ -114,7 +116,7 @@ func (o *object) only(known ...string) {
 			continue
 		}
 		rule := "is not a known member"
-		if near := nearest(name, known); near != "" {
+		if near := nearest.Name(name, known); near != "" {
 			rule += fmt.Sprintf("; did you mean %q?", near)
 		}
 		o.fault(name, raw, rule)
