@@ -2,6 +2,7 @@ package localhost
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -67,9 +68,11 @@ func runTestHandler(journal string) {
 
 // act finds an instruction like do=fail in the query or body and follows it. Without one it answers {}.
 func act(w http.ResponseWriter, r *http.Request, body string) {
-	text := r.URL.RawQuery + " " + strings.NewReplacer(`\`, "", `"`, " ").Replace(body)
-	_, instruction, _ := strings.Cut(text, "do=")
-	instruction, _, _ = strings.Cut(instruction+" ", " ")
+	_, instruction, _ := strings.Cut("do="+r.URL.Query().Get("do")+" "+body, "do=")
+	if strings.HasPrefix(instruction, " ") {
+		_, instruction, _ = strings.Cut(body, "do=")
+	}
+	instruction = instruction[:strings.IndexAny(instruction+" ", ` &\"`)]
 	verb, argument, _ := strings.Cut(instruction, ":")
 	switch verb {
 	case "fail":
@@ -200,6 +203,25 @@ func do(t *testing.T, method, url string, body io.Reader, headers ...string) web
 	content, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	return webReply{response.StatusCode, response.Header, string(content)}
+}
+
+// background makes a request and sends the status of its answer, 0 if there is none.
+func background(ctx context.Context, url string) <-chan int {
+	status := make(chan int, 1)
+	go func() {
+		defer close(status)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return
+		}
+		response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+		if err != nil {
+			return
+		}
+		_ = response.Body.Close()
+		status <- response.StatusCode
+	}()
+	return status
 }
 
 // httpFunction is the function.json of an HTTP function.
