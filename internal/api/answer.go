@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -60,9 +61,7 @@ func encode(v any) ([]byte, error) {
 // write sends a. The only error is a caller who has gone, which is none of ours.
 func (h *handler) write(w http.ResponseWriter, r *http.Request, a *answer) {
 	head := w.Header()
-	for name, values := range a.header {
-		head[name] = values
-	}
+	maps.Copy(head, a.header)
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("Referrer-Policy", "no-referrer") // the address may hold a key
 	head.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")

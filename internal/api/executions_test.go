@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/csv"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -47,21 +48,27 @@ func TestExecutionsTellWhatBecameOfEachDevice(t *testing.T) {
 	const at = "2026-11-23T10:00:00.000Z"
 	base := func(id, status string, more map[string]any) map[string]any {
 		e := map[string]any{"deviceId": id, "status": status, "attempts": 1.0, "startTime": at, "endTime": at}
-		for k, v := range more {
-			e[k] = v
-		}
+		maps.Copy(e, more)
 		return e
 	}
 	want := []map[string]any{
 		base("ok-1", "succeeded", map[string]any{"deviceStatus": 200.0, "payload": map[string]any{"device": "ok-1"}}),
-		base("error-1", "failed", map[string]any{"deviceStatus": 500.0, "payload": "=no",
-			"error": map[string]any{"code": "deviceError", "message": "the device answered with status 500"}}),
-		base("offline-1", "failed", map[string]any{"error": map[string]any{"code": "deviceOffline",
-			"message": `invoke method on "offline-1": offline (status 404, DeviceNotOnline)`}}),
-		base("silent-1", "timedOut", map[string]any{"error": map[string]any{"code": "deviceNoAnswer",
-			"message": `invoke method on "silent-1": timed out (status 504)`}}),
-		base("long-1", "succeeded", map[string]any{"deviceStatus": 200.0, "truncated": true,
-			"payloadText": `"` + strings.Repeat("x", 4095)}),
+		base("error-1", "failed", map[string]any{
+			"deviceStatus": 500.0, "payload": "=no",
+			"error": map[string]any{"code": "deviceError", "message": "the device answered with status 500"},
+		}),
+		base("offline-1", "failed", map[string]any{"error": map[string]any{
+			"code":    "deviceOffline",
+			"message": `invoke method on "offline-1": offline (status 404, DeviceNotOnline)`,
+		}}),
+		base("silent-1", "timedOut", map[string]any{"error": map[string]any{
+			"code":    "deviceNoAnswer",
+			"message": `invoke method on "silent-1": timed out (status 504)`,
+		}}),
+		base("long-1", "succeeded", map[string]any{
+			"deviceStatus": 200.0, "truncated": true,
+			"payloadText": `"` + strings.Repeat("x", 4095),
+		}),
 	}
 	require.Empty(t, cmp.Diff(want, got))
 

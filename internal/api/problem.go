@@ -137,8 +137,7 @@ func hubProblem(e *iothub.Error) *problem {
 
 // outOfReach reports whether err says that storage could not be asked, or refused because of its load or our rights.
 func outOfReach(err error) bool {
-	var re *azcore.ResponseError
-	if errors.As(err, &re) {
+	if re, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		switch re.StatusCode {
 		case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
 			return true
@@ -172,8 +171,7 @@ func (h *handler) logProblem(r *http.Request, p *problem) {
 		slog.String("method", r.Method), slog.String("path", r.URL.EscapedPath()), slog.Int("status", p.Status),
 		slog.String("requestId", p.RequestID), slog.String("error", withoutQuery(p.cause)),
 	}
-	var crash *panicked
-	if errors.As(p.cause, &crash) {
+	if crash, ok := errors.AsType[*panicked](p.cause); ok {
 		attrs = append(attrs, slog.String("stack", string(crash.stack)))
 	}
 	h.logger.LogAttrs(r.Context(), slog.LevelError, "the request could not be served", attrs...)
@@ -182,8 +180,7 @@ func (h *handler) logProblem(r *http.Request, p *problem) {
 // withoutQuery gives the text of err without the query of an address in it, which may be a shared access signature.
 func withoutQuery(err error) string {
 	text := err.Error()
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		if address, _, found := strings.Cut(ue.URL, "?"); found {
 			text = strings.ReplaceAll(text, ue.URL, address+"?…")
 		}

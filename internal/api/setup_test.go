@@ -269,7 +269,7 @@ func (w *world) try(method, path, body string, headers ...string) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // read to its end
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return reply{}, err

@@ -123,12 +123,12 @@ func TestDescriptionAgreesWithTheCode(t *testing.T) {
 	definition, method := schemas["JobDefinition"].Value.Properties, schemas["Method"].Value.Properties
 	require.EqualValues(t, job.MaxDeviceIDs, *definition["deviceIds"].Value.MaxItems)
 	require.EqualValues(t, job.MaxConditionChars, *definition["queryCondition"].Value.MaxLength)
-	require.EqualValues(t, job.MaxExecutionSecs, *definition["maxExecutionTimeInSeconds"].Value.Max)
+	require.InDelta(t, job.MaxExecutionSecs, *definition["maxExecutionTimeInSeconds"].Value.Max, 0)
 	require.EqualValues(t, job.MaxMethodNameLen, *method["methodName"].Value.MaxLength)
-	require.EqualValues(t, job.MinResponseSecs, *method["responseTimeoutInSeconds"].Value.Min)
-	require.EqualValues(t, job.MaxResponseSecs, *method["responseTimeoutInSeconds"].Value.Max)
+	require.InDelta(t, job.MinResponseSecs, *method["responseTimeoutInSeconds"].Value.Min, 0)
+	require.InDelta(t, job.MaxResponseSecs, *method["responseTimeoutInSeconds"].Value.Max, 0)
 	require.EqualValues(t, job.DefaultResponse, method["responseTimeoutInSeconds"].Value.Default)
-	require.EqualValues(t, job.MaxConnectSecs, *method["connectTimeoutInSeconds"].Value.Max)
+	require.InDelta(t, job.MaxConnectSecs, *method["connectTimeoutInSeconds"].Value.Max, 0)
 	require.EqualValues(t, job.MaxDeviceIDLen, *schemas["DeviceId"].Value.MaxLength)
 	require.Contains(t, schemas["JobId"].Value.Pattern, fmt.Sprintf("{1,%d}", job.MaxJobIDLen))
 }

@@ -100,7 +100,8 @@ func TestNoneMatch(t *testing.T) {
 
 func TestETagTellsBodiesApart(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, etag([]byte("a")), etag([]byte("a")))
+	again := []byte("a")
+	require.Equal(t, etag([]byte("a")), etag(again))
 	require.NotEqual(t, etag([]byte("a")), etag([]byte("b")))
 	require.Regexp(t, `^"[!#-~]+"$`, etag(nil))
 }
@@ -124,7 +125,7 @@ func FuzzSplit(f *testing.F) {
 		again, ok := split(prefix + strings.Join(escaped, "/"))
 		require.True(t, ok)
 		require.Equal(t, segments, again)
-		require.Equal(t, strings.Count(path[len(prefix):], "/")+1, len(segments))
+		require.Len(t, segments, strings.Count(path[len(prefix):], "/")+1)
 	})
 }
 

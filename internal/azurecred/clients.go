@@ -145,8 +145,7 @@ func newTransport(idle time.Duration) transport {
 // Do implements policy.Transporter.
 func (t transport) Do(req *http.Request) (*http.Response, error) {
 	resp, err := t.client.Do(req)
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		ue.URL, _, _ = strings.Cut(ue.URL, "?")
 	}
 	return resp, err

@@ -203,7 +203,7 @@ func FuzzConnectionString(f *testing.F) {
 // requireNoValue fails if err repeats a value of the connection string that is long enough not to occur by chance.
 func requireNoValue(t *testing.T, text string, err error) {
 	t.Helper()
-	for _, part := range strings.Split(text, ";") {
+	for part := range strings.SplitSeq(text, ";") {
 		_, value, _ := strings.Cut(part, "=")
 		value = strings.TrimSpace(value)
 		if len(value) >= 16 && !strings.Contains("https://account.table.core.windows.net UseDevelopmentStorage=true", value) &&

@@ -28,10 +28,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(helperVariable) != "" {
 		a, err := Start(context.Background(), Options{Log: os.Stderr})
 		if err != nil {
-			fmt.Println("error", err)
+			_, _ = fmt.Fprintln(os.Stdout, "error", err)
 			os.Exit(1)
 		}
-		fmt.Println("ready", a.TableURL(), a.QueueURL(), a.scratch.path)
+		_, _ = fmt.Fprintln(os.Stdout, "ready", a.TableURL(), a.QueueURL(), a.scratch.path)
 		select {}
 	}
 	goleak.VerifyTestMain(m)

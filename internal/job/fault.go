@@ -46,8 +46,7 @@ func (f *Faults) add(field, value, rule string) {
 
 // FaultsOf gives the faults that err carries, nil when it carries none.
 func FaultsOf(err error) Faults {
-	var f Faults
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[Faults](err); ok {
 		return f
 	}
 	return nil

@@ -1,5 +1,7 @@
 package job
 
+import "slices"
+
 import "fmt"
 
 // ExecutionState says how far one device has come in one run.
@@ -66,12 +68,7 @@ func (s ExecutionState) CanBecome(next ExecutionState) bool {
 	if s >= executionStates {
 		return false
 	}
-	for _, n := range executionTransitions[s] {
-		if n == next {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(executionTransitions[s], next)
 }
 
 // Status is the state of a run and, since a job has one run at a time, of its job. The words are those of IoT Hub's own
@@ -111,12 +108,7 @@ var runTransitions = map[Status][]Status{
 
 // CanBecome reports whether a run in s may go to next.
 func (s Status) CanBecome(next Status) bool {
-	for _, n := range runTransitions[s] {
-		if n == next {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(runTransitions[s], next)
 }
 
 // Reason says why an execution ended without success. It is a closed set, so that counts by reason stay small.

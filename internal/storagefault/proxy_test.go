@@ -228,7 +228,7 @@ func TestShortPages(t *testing.T) {
 	w.add(t, 10)
 	w.plan(t, storagefault.Rule{Fault: storagefault.ShortPage, PageSize: 4})
 	require.Equal(t, []int{4, 4, 2}, w.pages(t, nil))
-	filtered := &aztables.ListEntitiesOptions{Filter: to.Ptr("PartitionKey eq 'p' and RowKey lt 'r0005'")}
+	filtered := &aztables.ListEntitiesOptions{Filter: new("PartitionKey eq 'p' and RowKey lt 'r0005'")}
 	require.Equal(t, []int{4, 1}, w.pages(t, filtered))
 	require.Equal(t, []int{3, 3, 3, 1}, w.pages(t, &aztables.ListEntitiesOptions{Top: to.Ptr[int32](3)}), "a smaller $top stays")
 }

@@ -1,7 +1,6 @@
 package twinquery_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -26,7 +25,7 @@ func requireReparse(t *testing.T, canonical string, err error, again string) {
 func requireGoodError(t *testing.T, text string, err error) {
 	t.Helper()
 	var syntax *twinquery.SyntaxError
-	require.True(t, errors.As(err, &syntax))
+	require.ErrorAs(t, err, &syntax)
 	require.True(t, 0 <= syntax.Offset && syntax.Offset <= len(text))
 	require.NotContains(t, syntax.Error(), "\n")
 	require.NotEmpty(t, syntax.Expected)

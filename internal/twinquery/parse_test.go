@@ -1,7 +1,6 @@
 package twinquery_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -183,7 +182,7 @@ func unmark(marked string) (text string, offset int) {
 func requireSyntaxError(t *testing.T, err error, text string, want twinquery.SyntaxError) {
 	t.Helper()
 	var got *twinquery.SyntaxError
-	require.True(t, errors.As(err, &got), "%v", err)
+	require.ErrorAs(t, err, &got, "%v", err)
 	before := text[:want.Offset]
 	want.Line = 1 + strings.Count(before, "\n")
 	want.Column = 1 + len([]rune(before[strings.LastIndex(before, "\n")+1:]))

@@ -82,7 +82,7 @@ func (p *printer) quote(s string) {
 			p.WriteByte('\\')
 			p.WriteRune(r)
 		case r < ' ' || r == 0x7f:
-			fmt.Fprintf(p, `\u%04x`, r)
+			p.WriteString(fmt.Sprintf(`\u%04x`, r))
 		default:
 			p.WriteRune(r)
 		}

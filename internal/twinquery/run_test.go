@@ -71,8 +71,12 @@ func TestQuery_Run_groupsByTypeAndValue(t *testing.T) {
 	require.NoError(t, err)
 	input := docs(t, `[{"tags":{"v":1}},{"tags":{"v":"1"}},{"tags":{"v":1.0}},{"tags":{"v":null}},{"tags":{"v":"null"}},{},{"tags":{"v":"undefined"}}]`)
 	want := []map[string]any{
-		{"v": 1.0, "n": int64(2)}, {"v": "1", "n": int64(1)}, {"v": nil, "n": int64(1)},
-		{"v": "null", "n": int64(1)}, {"n": int64(1)}, {"v": "undefined", "n": int64(1)},
+		{"v": 1.0, "n": int64(2)},
+		{"v": "1", "n": int64(1)},
+		{"v": nil, "n": int64(1)},
+		{"v": "null", "n": int64(1)},
+		{"n": int64(1)},
+		{"v": "undefined", "n": int64(1)},
 	}
 	require.Empty(t, cmp.Diff(want, slices.Collect(q.Run(input, twinquery.Options{}))))
 }

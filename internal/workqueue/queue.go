@@ -69,7 +69,7 @@ func (q *Queue) Send(ctx context.Context, body []byte, delay time.Duration) erro
 		return fmt.Errorf("sending to queue %s: %w: %s, at most %s", q.name, ErrDelay, delay, MaxDelay)
 	}
 	text := base64.StdEncoding.EncodeToString(body)
-	opts := &azqueue.EnqueueMessageOptions{TimeToLive: to.Ptr[int32](never), VisibilityTimeout: to.Ptr(seconds(delay))}
+	opts := &azqueue.EnqueueMessageOptions{TimeToLive: to.Ptr[int32](never), VisibilityTimeout: new(seconds(delay))}
 	_, err := q.client.EnqueueMessage(ctx, text, opts)
 	if queueerror.HasCode(err, queueerror.QueueNotFound) {
 		if err := q.Ensure(ctx); err != nil {

@@ -88,7 +88,7 @@ func TestLimitsOfDelays(t *testing.T) {
 func TestEnsureBearsAQueueThatIsThere(t *testing.T) {
 	t.Parallel()
 	queue, client := setup(t, azuritetest.Start(t))
-	_, err := client.Create(t.Context(), &azqueue.CreateOptions{Metadata: map[string]*string{"owner": to.Ptr("other")}})
+	_, err := client.Create(t.Context(), &azqueue.CreateOptions{Metadata: map[string]*string{"owner": new("other")}})
 	require.NoError(t, err)
 	require.NoError(t, queue.Ensure(t.Context()))
 	require.NoError(t, queue.Ensure(t.Context()))
