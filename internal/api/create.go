@@ -150,7 +150,7 @@ func (h *handler) store202(ctx context.Context, r *request, def job.Definition, 
 	rec, err := h.jobs.Create(ctx, def, key)
 	switch {
 	case errors.Is(err, job.ErrNotFound):
-		return nil, fmt.Errorf("creating a job: %v", err) // a table is missing, not the job //nolint:errorlint // a missing table must not read as a missing job
+		return nil, fmt.Errorf("creating a job: %v", err) //nolint:errorlint // a missing table must not read as a missing job
 	case err != nil:
 		return nil, err
 	case rec == nil: // the one with the same id or key was deleted while we looked at it
