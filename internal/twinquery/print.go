@@ -82,7 +82,7 @@ func (p *printer) quote(s string) {
 			p.WriteByte('\\')
 			p.WriteRune(r)
 		case r < ' ' || r == 0x7f:
-			p.WriteString(fmt.Sprintf(`\u%04x`, r))
+			_, _ = fmt.Fprintf(p, `\u%04x`, r)
 		default:
 			p.WriteRune(r)
 		}
