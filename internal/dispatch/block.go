@@ -113,7 +113,7 @@ func (d *Dispatcher) unblock(ctx context.Context, runID string) error {
 
 // wake sends a supervise message that is handled at once; the one that is under way dies when it arrives.
 func (d *Dispatcher) wake(ctx context.Context, run *job.Run) error {
-	return d.send(ctx, message{Kind: kindSupervise, Run: run.ID, Generation: run.Generation}, 0)
+	return d.sendSupervise(ctx, run.ID, run.Generation, 0)
 }
 
 func codeOf(err error) string {

@@ -22,6 +22,10 @@ const (
 
 // supervise moves a run on: it counts what ended, hands out more shards, looks after lost ones, and ends the run.
 func (d *Dispatcher) supervise(ctx context.Context, m message, in Delivery) error {
+	next := m.Generation + 1
+	// mine says that an earlier delivery of m, or an earlier try of this one, may have stored the next generation without
+	// sending its message.
+	mine := in.Redelivered
 	for try := 1; ; try++ {
 		run, err := d.store.Run(ctx, m.Run)
 		if err != nil {
@@ -30,16 +34,24 @@ func (d *Dispatcher) supervise(ctx context.Context, m message, in Delivery) erro
 		if run.Status.Ended() {
 			return d.reflect(ctx, run)
 		}
-		// The message after this one carries the next generation. When the delivery before died between storing that
-		// generation and sending the message, this redelivery takes its place.
-		if m.Generation < run.Generation && !(in.Redelivered && m.Generation == run.Generation-1) {
+		if m.Generation < run.Generation && !(mine && run.Generation == next) {
 			return nil
 		}
-		err = d.pass(ctx, run, true)
-		if err == nil || !lostRace(err) || try == superviseTries {
+		read := run.Rev
+		err = d.pass(ctx, run, next)
+		if !lostRace(err) {
 			return err
 		}
+		mine = mine || run.Rev != read
+		if try == superviseTries {
+			return d.sendSupervise(ctx, run.ID, next, superviseEvery)
+		}
 	}
+}
+
+// sendSupervise sends the message of a generation. It dies on arrival when the run has a later one by then.
+func (d *Dispatcher) sendSupervise(ctx context.Context, runID string, generation int, delay time.Duration) error {
+	return d.send(ctx, message{Kind: kindSupervise, Run: runID, Generation: generation}, delay)
 }
 
 // advance is a pass outside the chain of supervise messages; it begins the chain when there is none yet.
@@ -48,7 +60,13 @@ func (d *Dispatcher) advance(ctx context.Context, runID string) (*job.Run, error
 	if err != nil || run.Status.Ended() {
 		return run, err
 	}
-	return run, d.pass(ctx, run, run.Generation == 0)
+	if run.Generation > 0 {
+		return run, d.pass(ctx, run, 0)
+	}
+	if err = d.pass(ctx, run, 1); lostRace(err) {
+		err = d.sendSupervise(ctx, run.ID, 1, superviseEvery) // the generation may be stored
+	}
+	return run, err
 }
 
 // supervision is one pass over a run.
@@ -63,12 +81,14 @@ type supervision struct {
 	asked bool // a probe is on its way
 }
 
-// pass makes one supervision and, when it is part of the chain, sends the message for the next.
-func (d *Dispatcher) pass(ctx context.Context, run *job.Run, chain bool) error {
+// pass makes one supervision. As part of the chain it stores the generation of the next message and sends that; 0 is no
+// part of the chain.
+func (d *Dispatcher) pass(ctx context.Context, run *job.Run, generation int) error {
+	chain := generation > 0
 	s := &supervision{d: d, run: run, now: d.now(), dirty: chain}
 	before := run.Status
 	if chain {
-		run.Generation++
+		run.Generation = generation
 		run.SupervisedAt = s.now
 	}
 	if err := s.look(ctx); err != nil {
@@ -90,7 +110,7 @@ func (d *Dispatcher) pass(ctx context.Context, run *job.Run, chain bool) error {
 	if !chain || run.Status.Ended() {
 		return nil
 	}
-	return d.send(ctx, message{Kind: kindSupervise, Run: run.ID, Generation: run.Generation}, s.delay())
+	return d.sendSupervise(ctx, run.ID, generation, s.delay())
 }
 
 func (s *supervision) delay() time.Duration {
