@@ -10,7 +10,6 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azqueue/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azqueue/v2/queueerror"
 )
@@ -51,8 +50,8 @@ func openStorageQueue(transport *http.Transport, connection, name string) (messa
 // Receive implements messageQueue.
 func (q *storageQueue) Receive(ctx context.Context, limit int, hide time.Duration) ([]message, error) {
 	response, err := q.client.DequeueMessages(ctx, &azqueue.DequeueMessagesOptions{
-		NumberOfMessages:  to.Ptr(int32(min(limit, maxBatchSize))), //nolint:gosec // at most 32
-		VisibilityTimeout: to.Ptr(seconds(hide)),
+		NumberOfMessages:  new(int32(min(limit, maxBatchSize))), //nolint:gosec // at most 32
+		VisibilityTimeout: new(seconds(hide)),
 	})
 	if queueerror.HasCode(err, queueerror.QueueNotFound, queueerror.QueueBeingDeleted) {
 		return nil, nil
@@ -76,7 +75,7 @@ func (q *storageQueue) Receive(ctx context.Context, limit int, hide time.Duratio
 // Update implements messageQueue.
 func (q *storageQueue) Update(ctx context.Context, m message, hide time.Duration) (message, error) {
 	response, err := q.client.UpdateMessage(ctx, m.id, m.popReceipt, m.text, &azqueue.UpdateMessageOptions{
-		VisibilityTimeout: to.Ptr(seconds(hide)),
+		VisibilityTimeout: new(seconds(hide)),
 	})
 	if err != nil {
 		return m, fmt.Errorf("updating message %s: %w", m.id, goneOr(err))

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -324,19 +323,4 @@ func TestRequestsAreSpreadOverInstances(t *testing.T) {
 		want[pid] = 2
 	}
 	require.Equal(t, want, byPid)
-}
-
-func TestCloseLeavesNoProcess(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, map[string]string{"Job/function.json": httpFunction("x", "anonymous")})
-	a.options.Instances = 2
-	h := a.start(t)
-	pids := h.Pids()
-	require.NoError(t, h.Close())
-	for _, pid := range pids {
-		require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
-	}
-	require.Equal(t, []int{0, 0}, h.Pids())
-	require.Error(t, h.KillHandler(0))
-	require.Error(t, h.KillHandler(2))
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -55,9 +56,7 @@ func (s *server) httpInvocation(c call, r *http.Request) (*invocation, error) {
 	for _, p := range joinedQuery(r.URL.RawQuery) {
 		query[p.name] = p.value
 	}
-	for name, values := range r.Header {
-		headers[name] = values
-	}
+	maps.Copy(headers, r.Header)
 	headers["Host"] = []string{r.Host}
 	request := map[string]any{
 		"Url": "http://" + r.Host + r.URL.RequestURI(), "Method": r.Method,

@@ -194,11 +194,14 @@ func (in *instance) run(ctx context.Context, call func(context.Context, *worker)
 	}
 	in.log.Error("function timeout", "timeout", in.timeout)
 	select {
-	case <-done:
+	case err = <-done:
+		if errors.Is(err, errHang) {
+			w.process.kill()
+		}
 	case <-time.After(in.killGrace):
 		w.process.kill()
 		cancel()
-		<-done
+		return errors.Join(errTimeout, <-done)
 	}
 	return errTimeout
 }

@@ -15,17 +15,21 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/fleetjobs/fleetjobs/internal/azurite/azuritetest"
 )
 
 // The test binary is also the handler: with this variable set it serves instead of testing.
 const handlerVariable = "LOCALHOST_TEST_JOURNAL"
 
 func TestMain(m *testing.M) {
+	if root := os.Getenv(parentVariable); root != "" {
+		runTestParent(root)
+	}
 	if journal := os.Getenv(handlerVariable); journal != "" {
 		runTestHandler(journal)
 	}
-	goleak.VerifyTestMain(m)
+	azuritetest.Main(m)
 }
 
 // received is one request as the handler saw it.
@@ -44,7 +48,7 @@ func runTestHandler(journal string) {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println("handler says hello")
+	_, _ = io.WriteString(os.Stdout, "handler says hello\n")
 	fmt.Fprintln(os.Stderr, "handler complains")
 	if code, err := strconv.Atoi(os.Getenv("TEST_EXIT_AT_START")); err == nil {
 		os.Exit(code)
@@ -79,7 +83,7 @@ func act(w http.ResponseWriter, r *http.Request, body string) {
 		w.WriteHeader(http.StatusInternalServerError)
 	case "null":
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, "null")
+		_, _ = io.WriteString(w, "null")
 	case "sleep":
 		pause, _ := time.ParseDuration(argument)
 		time.Sleep(pause)
@@ -88,7 +92,7 @@ func act(w http.ResponseWriter, r *http.Request, body string) {
 		code, _ := strconv.Atoi(argument)
 		os.Exit(code)
 	case "stream":
-		fmt.Fprint(w, "first")
+		_, _ = io.WriteString(w, "first")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	case "redirect":
@@ -104,7 +108,7 @@ func act(w http.ResponseWriter, r *http.Request, body string) {
 
 func reply(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprint(w, text)
+	_, _ = io.WriteString(w, text)
 }
 
 // app is a packaged app on disk with the test binary as its handler.
@@ -115,7 +119,7 @@ type app struct {
 
 // newApp writes an app. Files are given by path below the app root; host.json is made from the settings, which
 // replace the defaults.
-func newApp(t *testing.T, files map[string]string, settings ...string) *app {
+func newApp(t testing.TB, files map[string]string, settings ...string) *app {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -137,14 +141,14 @@ func newApp(t *testing.T, files map[string]string, settings ...string) *app {
 	return a
 }
 
-func writeFile(t *testing.T, path, content string) {
+func writeFile(t testing.TB, path, content string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 }
 
 // start runs the app until the test ends, and waits for its handlers.
-func (a *app) start(t *testing.T) *Host {
+func (a *app) start(t testing.TB) *Host {
 	t.Helper()
 	h, err := Start(t.Context(), a.options)
 	require.NoError(t, err)

@@ -155,7 +155,10 @@ func (r *route) match(escapedPath string) (map[string]string, bool) {
 			params[s.parameter] = values[i]
 		}
 	}
-	return params, len(values) <= len(r.segments)
+	if len(values) > len(r.segments) {
+		return nil, false
+	}
+	return params, true
 }
 
 // pathSegments splits and unescapes a path; an escaped slash stays escaped, as in ASP.NET Core.

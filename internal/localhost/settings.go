@@ -3,6 +3,7 @@ package localhost
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,8 +18,8 @@ func (e environment) lookup(name string) (string, bool) {
 		func(key string) bool { return key == name },
 		func(key string) bool { return strings.EqualFold(key, name) },
 	} {
-		for i := len(e) - 1; i >= 0; i-- {
-			if key, value, ok := strings.Cut(e[i], "="); ok && same(key) {
+		for _, entry := range slices.Backward(e) {
+			if key, value, ok := strings.Cut(entry, "="); ok && same(key) {
 				return value, true
 			}
 		}

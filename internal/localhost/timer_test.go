@@ -112,8 +112,10 @@ func TestTimerOverrun(t *testing.T) {
 		b.takes = []time.Duration{12 * time.Minute, 0}
 		got := b.listenFor(t, 26*time.Minute)
 		require.Equal(t, []run{
-			{"00:05:00", false, "00:05:00", -1}, {"00:17:00", false, "00:10:00", -1},
-			{"00:20:00", false, "00:20:00", -1}, {"00:25:00", false, "00:25:00", -1},
+			{"00:05:00", false, "00:05:00", -1},
+			{"00:17:00", false, "00:10:00", -1},
+			{"00:20:00", false, "00:20:00", -1},
+			{"00:25:00", false, "00:25:00", -1},
 		}, got)
 	})
 }
@@ -168,8 +170,11 @@ func TestTimerRetries(t *testing.T) {
 		b.listener.fn.retry = &retryPolicy{max: 2, low: 10 * time.Second}
 		b.fails = 4
 		require.Equal(t, []run{
-			{"00:05:00", false, "00:05:00", 0}, {"00:05:10", false, "00:05:00", 1}, {"00:05:20", false, "00:05:00", 2},
-			{"00:10:00", false, "00:10:00", 0}, {"00:10:10", false, "00:10:00", 1},
+			{"00:05:00", false, "00:05:00", 0},
+			{"00:05:10", false, "00:05:00", 1},
+			{"00:05:20", false, "00:05:00", 2},
+			{"00:10:00", false, "00:10:00", 0},
+			{"00:10:10", false, "00:10:00", 1},
 		}, b.listenFor(t, 11*time.Minute))
 	})
 }

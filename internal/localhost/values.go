@@ -71,7 +71,7 @@ func scalarText(value any) string {
 
 // isoDate recognises what Json.NET turns into a date when it reads a string.
 func isoDate(text string) (time.Time, bool) {
-	if !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|[+-]\d\d:\d\d)?$`).MatchString(text) {
+	if len(text) < len("2006-01-02T15:04:05") || text[10] != 'T' || !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|[+-]\d\d:\d\d)?$`).MatchString(text) {
 		return time.Time{}, false
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
