@@ -188,7 +188,7 @@ func (s *supervision) become(next job.Status) error {
 }
 
 func (s *supervision) running(ctx context.Context) error {
-	if s.plan.Done && s.run.Enqueued == s.plan.Shards && len(s.open) == 0 {
+	if s.plan.Done && s.run.Enqueued == s.plan.Shards && s.allCounted() {
 		s.run.EndReason = job.EndFinished
 		return s.become(job.StatusCompleted)
 	}
@@ -201,6 +201,12 @@ func (s *supervision) running(ctx context.Context) error {
 		return err
 	}
 	return s.enqueue(ctx)
+}
+
+// allCounted reports whether every enqueued shard ended and was rolled up. That none is listed is no proof: a shard that
+// ends between two pages of the listing shows in neither.
+func (s *supervision) allCounted() bool {
+	return len(s.open) == 0 && s.run.ClosedShards == s.run.Enqueued
 }
 
 // enqueue opens planned shards up to the horizon and sends their messages.
@@ -325,7 +331,7 @@ func (s *supervision) stopping(ctx context.Context) error {
 	if err := s.closeIdle(ctx); err != nil {
 		return err
 	}
-	if err := s.look(ctx); err != nil || len(s.open) > 0 {
+	if err := s.look(ctx); err != nil || !s.allCounted() {
 		return err
 	}
 	switch s.run.EndReason {
