@@ -22,6 +22,7 @@ const developmentStorage = "DefaultEndpointsProtocol=http;AccountName=devstoreac
 
 // storageQueue is a messageQueue in Azure Queue Storage or Azurite.
 type storageQueue struct {
+	name   string // for errors: the client's URL may hold a signature
 	client *azqueue.QueueClient
 }
 
@@ -44,7 +45,7 @@ func openStorageQueue(transport *http.Transport, connection, name string) (messa
 	if err != nil {
 		return nil, fmt.Errorf("queue %s: the storage connection string is not valid", name)
 	}
-	return &storageQueue{client: client}, nil
+	return &storageQueue{name: name, client: client}, nil
 }
 
 // Receive implements messageQueue.
@@ -57,7 +58,7 @@ func (q *storageQueue) Receive(ctx context.Context, limit int, hide time.Duratio
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("receiving from %s: %w", q.client.URL(), err)
+		return nil, fmt.Errorf("receiving from queue %s: %w", q.name, err)
 	}
 	batch := make([]message, 0, len(response.Messages))
 	for _, m := range response.Messages {
@@ -101,7 +102,7 @@ func (q *storageQueue) Send(ctx context.Context, text string) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("sending to %s: %w", q.client.URL(), err)
+		return fmt.Errorf("sending to queue %s: %w", q.name, err)
 	}
 	return nil
 }
