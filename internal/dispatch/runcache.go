@@ -61,6 +61,9 @@ func (c *runCache) get(ctx context.Context, runID string, age time.Duration) (*j
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if err != nil {
+			now = c.now() // while storage fails, those who waited share the answer
+		}
 		e.run, e.err, e.read = run, err, now
 	}
 	return e.run, e.err

@@ -88,6 +88,9 @@ func (d *Dispatcher) wants(ctx context.Context, m message) (*job.Run, error) {
 		if err != nil {
 			return nil, err // a run that is gone is a lost race
 		}
+		if run.PastDeadline(d.now()) {
+			return nil, nil // the supervisor is about to stop it
+		}
 		if run.Status == job.StatusRunning || m.Probe && run.Status == job.StatusBlocked {
 			return run, nil
 		}

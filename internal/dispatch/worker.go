@@ -17,6 +17,9 @@ const hold = 2 * time.Second
 // mergeTries is how often outcomes are merged into a shard that others keep writing.
 const mergeTries = 5
 
+// storeAgain is the time between two tries to store the end of a slice.
+const storeAgain = time.Second
+
 // worker calls the devices of one claimed shard. The shard's executions belong to mu.
 type worker struct {
 	d     *Dispatcher
@@ -32,6 +35,7 @@ type worker struct {
 	fault error         // of the hub, not of a device
 	ok    bool          // a call got through to the hub
 	stop  context.CancelFunc
+	lapse *time.Timer // stops the slice shortly before the claim ends
 }
 
 func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation) *worker {
@@ -47,15 +51,19 @@ func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation) *w
 
 // work calls the devices, stores their outcomes as they come, and hands back what is left.
 func (w *worker) work(ctx context.Context, m message) error {
-	starting, stop := context.WithCancel(ctx)
+	starting, stop := context.WithTimeout(ctx, w.until.Sub(w.d.now()))
 	defer stop()
 	w.stop = stop
-	lost := w.keep(ctx, starting, m.Probe)
-	if lost != nil {
-		return w.orMerge(ctx, lost)
+	w.lapse = time.AfterFunc(w.safe(), stop) // whatever else waits for storage
+	defer w.lapse.Stop()
+	if lost := w.keep(ctx, starting, m.Probe); lost != nil {
+		return w.orMerge(ctx, lost, m)
 	}
 	return w.finish(ctx, m)
 }
+
+// safe is how long the claim allows new calls, with a margin for clocks that differ. w.mu is held, or not needed yet.
+func (w *worker) safe() time.Duration { return w.shard.Claim.Until.Sub(w.d.now()) - w.d.opts.Lease/6 }
 
 // keep runs the calls and, beside them, stores outcomes, renews the claim and watches the run. It returns when the last
 // call has ended; the error says that the claim could not be kept.
@@ -81,17 +89,10 @@ func (w *worker) keep(ctx, starting context.Context, probe bool) error {
 				stored = now
 			}
 		}
-		expiring := now.Add(w.d.opts.Lease / 6).After(w.claimUntil())
-		if lost != nil || expiring || !now.Before(w.until) || !w.running(ctx, probe) {
+		if lost != nil || !w.running(ctx, probe) {
 			w.stop()
 		}
 	}
-}
-
-func (w *worker) claimUntil() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.shard.Claim.Until
 }
 
 // running reports whether the run still wants calls, as it was within runAge.
@@ -234,36 +235,36 @@ func (w *worker) flush(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	s := w.snapshot()
+	rev := s.Rev
 	s.Claim.Until = now.Add(w.d.opts.Lease)
-	if err := w.d.store.SaveShard(ctx, s); err != nil {
-		w.update(func() {})
-		if errors.Is(err, job.ErrConflict) {
-			return err
-		}
-		w.log.Warn("outcomes could not be stored yet; the claim ends unless it can be renewed", "error", err)
-		return nil
+	err := w.d.store.SaveShard(ctx, s)
+	if errors.Is(err, job.ErrConflict) {
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.shard.Rev, w.shard.Claim = s.Rev, s.Claim
+	if s.Rev != rev { // the shard is stored, though perhaps not its counts for the run's progress
+		w.shard.Rev, w.shard.Claim = s.Rev, s.Claim
+		w.lapse.Reset(w.safe())
+	}
+	if err != nil {
+		w.dirty = true
+		w.log.Warn("outcomes could not be stored yet; the slice stops unless its claim can be renewed", "error", err)
+	}
 	return nil
 }
 
 // finish stores how the slice ended. All calls have ended.
 func (w *worker) finish(ctx context.Context, m message) error {
 	run, err := w.d.runs.get(ctx, w.shard.RunID, runAge)
-	if err != nil {
-		return err
-	}
-	if run.Status == job.StatusStopping || run.Status.Ended() {
+	if err == nil && (run.Status == job.StatusStopping || run.Status.Ended()) {
 		w.shard.EndRest(run.Unreached(), w.d.now())
 	}
-	if w.shard.Done() {
-		return w.orMerge(ctx, w.d.store.CloseShard(ctx, w.shard))
+	if err := w.store(ctx); err != nil {
+		return w.orMerge(ctx, err, m)
 	}
-	w.shard.Claim = w.shard.Claim.Release()
-	if err := w.orMerge(ctx, w.d.store.SaveShard(ctx, w.shard)); err != nil {
-		return err
+	if w.shard.Closed {
+		return nil
 	}
 	if w.fault != nil {
 		return w.d.block(ctx, w.shard.RunID, trouble{fault: w.fault, probe: m.Probe})
@@ -272,16 +273,38 @@ func (w *worker) finish(ctx context.Context, m message) error {
 	return w.d.send(ctx, m, w.wait)
 }
 
+// store closes the shard, or releases its claim. While storage fails it tries again, for a slice's time: what it holds is
+// known nowhere else, and giving up would have devices called again.
+func (w *worker) store(ctx context.Context) error {
+	write := w.d.store.SaveShard
+	if w.shard.Done() {
+		write = w.d.store.CloseShard
+	}
+	w.shard.Claim = w.shard.Claim.Release()
+	for until := w.d.now().Add(w.d.opts.Slice); ; {
+		rev := w.shard.Rev
+		err := write(ctx, w.shard)
+		if err == nil || lostRace(err) || w.shard.Rev != rev || !w.d.now().Before(until) {
+			return err
+		}
+		w.log.Warn("outcomes could not be stored yet; trying again", "error", err)
+		if err := sleep(ctx, storeAgain); err != nil {
+			return err
+		}
+	}
+}
+
 // orMerge saves what a refused write would have lost.
-func (w *worker) orMerge(ctx context.Context, err error) error {
+func (w *worker) orMerge(ctx context.Context, err error, m message) error {
 	if lostRace(err) {
-		return w.merge(ctx)
+		return w.merge(ctx, m)
 	}
 	return err
 }
 
-// merge adds the outcomes that this worker knows to a shard that somebody else has written meanwhile, and leaves.
-func (w *worker) merge(ctx context.Context) error {
+// merge adds the outcomes that this worker knows to a shard that somebody else has written meanwhile, and leaves. When the
+// claim is still this worker's, the shard's message goes on.
+func (w *worker) merge(ctx context.Context, m message) error {
 	var err error
 	for range mergeTries {
 		theirs, readErr := w.d.store.Shard(ctx, w.shard.RunID, w.shard.Number)
@@ -299,6 +322,10 @@ func (w *worker) merge(ctx context.Context) error {
 			err = w.d.store.CloseShard(ctx, theirs)
 		} else {
 			err = w.d.store.SaveShard(ctx, theirs)
+		}
+		if err == nil && mine && !theirs.Closed {
+			m.Probe = false
+			return w.d.send(ctx, m, w.wait)
 		}
 		if !lostRace(err) {
 			return err
