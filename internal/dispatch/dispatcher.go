@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
@@ -86,6 +87,8 @@ type Dispatcher struct {
 	runs  runCache
 	gate  *gate
 	slots chan struct{} // one for each slice under way
+
+	planners atomic.Int32 // stretches under way
 }
 
 // New gives a dispatcher.
@@ -115,6 +118,7 @@ func (d *Dispatcher) Handle(ctx context.Context, in Delivery) error {
 	if err != nil {
 		return err
 	}
+	in.Owner = cmp.Or(in.Owner, nonce()) // a claim without owner would hold nobody off
 	switch m.Kind {
 	case kindPlan:
 		err = d.plan(ctx, m, in)

@@ -65,6 +65,13 @@ func (g *gate) enter(ctx context.Context, hold time.Duration) (time.Duration, er
 	}
 }
 
+// closed is how long no call may begin, 0 or less when calls may.
+func (g *gate) closed() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.until.Sub(g.now())
+}
+
 // pass gives a turn that was granted but not used to the next.
 func (g *gate) pass(turn chan struct{}) {
 	g.mu.Lock()

@@ -14,6 +14,9 @@ const (
 	maxRestarts = 5                      // of a selection whose continuation token the hub lost
 	planFlush   = 500 * time.Millisecond // longest time between a page and its storage
 	planShards  = 48                     // most shards of one write
+
+	throttledPlan = 3 * time.Second // least wait before a throttled query is asked again
+	maxPatient    = 4               // stretches of a process that may wait that long without ending
 )
 
 // plan starts a run that is due and selects the next stretch of its devices.
@@ -52,11 +55,12 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 	if err := d.store.SavePlan(ctx, plan); err != nil {
 		return err
 	}
-	src, err := d.source(rec)
-	if err != nil {
-		return err
+	p := &planner{d: d, run: run, plan: plan, blocked: m.Probe, until: now.Add(d.opts.Slice)}
+	if p.next, err = d.source(rec); err != nil {
+		return p.unplannable(ctx, err)
 	}
-	p := &planner{d: d, run: run, plan: plan, next: src, blocked: m.Probe, until: now.Add(d.opts.Slice)}
+	d.planners.Add(1)
+	defer d.planners.Add(-1)
 	return p.stretch(ctx)
 }
 
@@ -93,6 +97,7 @@ type planner struct {
 	token   string              // continuation after pending
 	done    bool
 	stored  time.Time
+	pause   time.Duration // before the next stretch
 }
 
 // stretch selects devices until the target is complete, the time is over, or the hub wants a pause.
@@ -104,6 +109,15 @@ func (p *planner) stretch(ctx context.Context) error {
 	p.stored = p.d.now()
 	for {
 		devices, next, err := p.ask(ctx)
+		if wait, ok := p.patient(err); ok {
+			if wanted, err := p.flush(ctx, false); err != nil || !wanted {
+				return err
+			}
+			if err := sleep(ctx, wait); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return p.failed(ctx, err)
 		}
@@ -142,6 +156,16 @@ func (p *planner) ask(ctx context.Context) ([]string, string, error) {
 			return nil, "", err
 		}
 	}
+}
+
+// patient reports whether to wait for a throttled hub within the stretch, and how long: a new stretch would have to recall
+// all that was selected. Only few stretches of a process may wait, so that other messages keep flowing.
+func (p *planner) patient(err error) (time.Duration, bool) {
+	if iothub.KindOf(err) != iothub.Throttled || p.blocked || p.d.planners.Load() > maxPatient {
+		return 0, false
+	}
+	wait := max(waitOf(err), throttledPlan)
+	return wait, wait <= p.d.opts.Lease/3 && p.d.now().Add(wait).Before(p.until)
 }
 
 // recall reads which devices the plan holds from earlier stretches.
@@ -191,7 +215,7 @@ func (p *planner) flush(ctx context.Context, release bool) (bool, error) {
 		if len(rest) == 0 && (release || p.done) {
 			p.plan.Claim = p.plan.Claim.Release()
 		}
-		p.plan.SendAt = now
+		p.plan.SendAt = now.Add(p.pause)
 		if err := p.d.store.AppendShards(ctx, p.plan, shards); err != nil {
 			return false, err
 		}
@@ -226,18 +250,20 @@ func newShard(runID string, n int, devices []string) *job.Shard {
 // failed ends a stretch whose source failed: it is taken up later, begun anew, blocked, or the run can not be planned.
 func (p *planner) failed(ctx context.Context, err error) error {
 	var he *iothub.Error
+	if errors.Is(err, errTarget) {
+		return p.unplannable(ctx, err)
+	}
 	if !errors.As(err, &he) {
 		return err // storage
 	}
-	delay := time.Duration(0)
 	switch he.Kind {
 	case iothub.Throttled:
-		delay = max(he.Wait, 3*time.Second)
+		p.pause = max(he.Wait, throttledPlan)
 	case iothub.Canceled:
 		return err
 	case iothub.Rejected:
 		if p.token == "" || p.plan.Restarts >= maxRestarts {
-			return p.unplannable(ctx, he)
+			return p.unplannable(ctx, fmt.Errorf("the hub refused the target: %w", he))
 		}
 		p.plan.Restarts++
 		p.token = ""
@@ -248,16 +274,16 @@ func (p *planner) failed(ctx context.Context, err error) error {
 	if he.Kind != iothub.Throttled && he.Kind != iothub.Rejected {
 		return p.d.block(ctx, p.run.ID, trouble{fault: he, planning: true, probe: p.blocked})
 	}
-	return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID, Probe: p.blocked}, delay)
+	return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID, Probe: p.blocked}, p.pause)
 }
 
-// unplannable ends a run whose query the hub refuses.
+// unplannable ends a run whose devices can not be selected.
 func (p *planner) unplannable(ctx context.Context, cause error) error {
 	run, err := p.d.change(ctx, p.run.ID, func(run *job.Run) (bool, error) {
 		if run.Status != job.StatusRunning && run.Status != job.StatusBlocked {
 			return false, nil
 		}
-		run.EndReason, run.FailureReason = job.EndUnplannable, fmt.Sprintf("the hub refused the target: %v", cause)
+		run.EndReason, run.FailureReason = job.EndUnplannable, cause.Error()
 		return true, run.Become(job.StatusStopping, p.d.now())
 	})
 	if err != nil {

@@ -204,3 +204,136 @@ func TestReviewTheTimeLimitHoldsWithoutASupervisor(t *testing.T) {
 	require.Zero(t, calls.Load())
 	require.Equal(t, 100, w.ended(id).Counts().ReasonMap()["notStarted"])
 }
+
+func TestReviewATakenIDUnderANewKeyIsAConflict(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.create(lockDoor)
+	def, err := job.Decode([]byte(lockDoor), time.Now())
+	require.NoError(t, err)
+	rec, err := w.current().d.Create(t.Context(), def, "a key that nobody used")
+	require.Nil(t, rec)
+	require.ErrorIs(t, err, job.ErrConflict)
+}
+
+func TestReviewAPanicInACallEndsThatDeviceOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(20)
+	w.hub.answer = func(id string, _ int) (iothub.MethodResult, error) {
+		if id == "dev-7" {
+			panic("an answer that nobody foresaw")
+		}
+		return iothub.MethodResult{Status: 200}, nil
+	}
+	run := w.ended(w.create(lockDoor))
+	require.Equal(t, 19, run.Counts().Of(job.Succeeded))
+	e := w.executions(run)["dev-7"]
+	require.Equal(t, job.HubError, e.Reason)
+	require.Contains(t, e.ErrorText(), "nobody foresaw")
+}
+
+// TestReviewAProbeDoesNotWaitForASlowCall: the hub is asked again through a shard that nobody holds.
+func TestReviewAProbeDoesNotWaitForASlowCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(200)
+	slow, release := make(chan struct{}, 1), make(chan struct{})
+	var revoked atomic.Bool
+	w.hub.answer = func(id string, _ int) (iothub.MethodResult, error) {
+		switch {
+		case id == "dev-0":
+			revoked.Store(true)
+			slow <- struct{}{}
+			<-release
+		case revoked.Load():
+			return iothub.MethodResult{}, hubError(iothub.HubFault)
+		}
+		return iothub.MethodResult{Status: 200}, nil
+	}
+	id := w.create(lockDoor)
+	w.run(func(context.Context) bool { return len(slow) > 0 && w.status(id).Status == job.StatusBlocked })
+	revoked.Store(false)
+	began := time.Now()
+	w.run(func(context.Context) bool { return w.status(id).Counts().Of(job.Succeeded) >= 100 })
+	require.Less(t, time.Since(began), 15*time.Second)
+	close(release)
+	require.Equal(t, 200, w.ended(id).Counts().Of(job.Succeeded))
+}
+
+func TestReviewATargetThatNobodyCanReadFailsTheRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.devices = []string{"good", "not an id"}
+	run := w.ended(w.create(lockDoor))
+	require.Equal(t, job.StatusFailed, run.Status)
+	require.Contains(t, run.FailureReason, "not an id")
+}
+
+// TestReviewAThrottledSelectionGoesOnWhereItIs: a short wait does not end the stretch, which would read back all that was
+// selected.
+func TestReviewAThrottledSelectionGoesOnWhereItIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(250)
+	var throttled, recalled atomic.Int64
+	w.hub.query = func(continuation string) error {
+		if continuation == "100" && throttled.Add(1) == 1 {
+			return hubError(iothub.Throttled)
+		}
+		return nil
+	}
+	w.through(meddler{before: func(r *http.Request) {
+		if strings.Contains(r.URL.Query().Get("$select"), "Prints") {
+			recalled.Add(1)
+		}
+	}})
+	require.Equal(t, 250, w.ended(w.create(lockDoor)).Counts().Of(job.Succeeded))
+	require.Equal(t, int64(2), throttled.Load())
+	require.Zero(t, recalled.Load())
+}
+
+func TestReviewAClosedGateCostsNoClaim(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(100)
+	var claims, closed atomic.Int64
+	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
+		if closed.CompareAndSwap(0, time.Now().UnixNano()) {
+			return iothub.MethodResult{}, &iothub.Error{Kind: iothub.Throttled, Wait: 4 * time.Second}
+		}
+		return iothub.MethodResult{Status: 200}, nil
+	}
+	w.through(meddler{after: func(r *http.Request, body string) {
+		early := time.Since(time.Unix(0, closed.Load())) < 1800*time.Millisecond
+		if early && strings.Contains(body, `"Owner":"0x`) && !strings.Contains(body, "Data") {
+			claims.Add(1)
+		}
+	}})
+	id := w.create(lockDoor)
+	w.run(func(context.Context) bool { return closed.Load() > 0 })
+	rec, err := w.observer().Job(t.Context(), id)
+	require.NoError(t, err)
+	for range 5 {
+		require.NoError(t, w.queue.Send(t.Context(), fmt.Appendf(nil, `{"kind":"shard","run":%q}`, rec.RunID), time.Second))
+	}
+	require.Equal(t, 100, w.ended(id).Counts().Of(job.Succeeded))
+	require.Zero(t, claims.Load())
+}
+
+// TestReviewAFinishedRunIsReportedAtOnce: the worker of the last shard moves the run on itself.
+func TestReviewAFinishedRunIsReportedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(10)
+	calls := slow(w, 1200*time.Millisecond)
+	run := w.ended(w.create(lockDoor))
+	require.Equal(t, int64(10), calls.Load())
+	last := run.StartedAt
+	for _, e := range w.executions(run) {
+		if e.EndedAt.After(last) {
+			last = e.EndedAt
+		}
+	}
+	require.Less(t, run.EndedAt.Sub(last), 500*time.Millisecond)
+}

@@ -58,7 +58,11 @@ func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string)
 	}
 	if err := d.store.CreateJob(ctx, rec); err != nil {
 		if errors.Is(err, job.ErrExists) {
-			return d.existing(ctx, rec) // somebody else was faster
+			old, err := d.existing(ctx, rec) // somebody else was faster
+			if old == nil && err == nil {
+				err = job.ErrConflict // and that job was deleted by now, or has this id and another key
+			}
+			return old, err
 		}
 		return nil, err
 	}
@@ -120,6 +124,9 @@ func (d *Dispatcher) upload(ctx context.Context, rec *job.Record) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	// The sweep must never meet an upload that goes on, nor the creation after it.
+	ctx, cancel := context.WithTimeout(ctx, uploadTime/2)
+	defer cancel()
 	if err := d.store.BeginUpload(ctx, rec.RunID, rec.CreatedAt.Add(uploadTime)); err != nil {
 		return err
 	}

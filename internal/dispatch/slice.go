@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// runAge is how old a worker's view of its run may be. A cancel bites within it.
-	runAge = time.Second
+	// runAge is how old a worker's view of its run may be, and how often it looks. A cancel bites within twice that.
+	runAge = 700 * time.Millisecond
 	// maxLost is how many claims in a row may die before the shard's devices are given up.
 	maxLost = 10
 )
@@ -21,6 +21,9 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	run, err := d.wants(ctx, m)
 	if run == nil || err != nil {
 		return err
+	}
+	if closed := d.gate.closed(); closed > hold {
+		return d.send(ctx, m, closed) // not worth a claim: its calls would be handed back at once
 	}
 	if !d.slot(ctx, m.Tries) {
 		m.Tries++

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -13,6 +14,9 @@ import (
 // source gives a run's devices in stretches. next is the continuation after them, "" after the last.
 type source func(ctx context.Context, continuation string) (devices []string, next string, err error)
 
+// errTarget marks a target that can not be read and never will be.
+var errTarget = errors.New("the target is not readable")
+
 // source gives the devices that a job names or its condition matches.
 func (d *Dispatcher) source(rec *job.Record) (source, error) {
 	if rec.ListChunks > 0 {
@@ -20,7 +24,7 @@ func (d *Dispatcher) source(rec *job.Record) (source, error) {
 	}
 	condition, err := twinquery.ParseCondition(rec.QueryCondition)
 	if err != nil {
-		return nil, fmt.Errorf("job %s: queryCondition: %w", rec.JobID, err)
+		return nil, fmt.Errorf("%w: job %s: queryCondition: %w", errTarget, rec.JobID, err)
 	}
 	text := condition.Query("deviceId")
 	return func(ctx context.Context, continuation string) ([]string, string, error) {
@@ -29,7 +33,10 @@ func (d *Dispatcher) source(rec *job.Record) (source, error) {
 			return nil, "", err
 		}
 		devices, err := deviceIDs(page.Rows)
-		return devices, page.Continuation, err
+		if err != nil {
+			return nil, "", fmt.Errorf("%w: %w", errTarget, err)
+		}
+		return devices, page.Continuation, nil
 	}, nil
 }
 
@@ -44,6 +51,9 @@ func (d *Dispatcher) listSource(rec *job.Record) source {
 			}
 		}
 		devices, err := d.store.List(ctx, rec.RunID, n)
+		if errors.Is(err, job.ErrNotFound) {
+			err = fmt.Errorf("%w: %w", errTarget, err)
+		}
 		if err != nil || n+1 >= rec.ListChunks {
 			return devices, "", err
 		}

@@ -117,7 +117,11 @@ func (s *supervision) delay() time.Duration {
 	if s.run.Status != job.StatusBlocked || s.asked {
 		return superviseEvery
 	}
-	return max(superviseEvery, min(superviseSilent, s.run.Block.ProbeAt.Sub(s.now)))
+	silent := min(superviseSilent, s.run.Block.ProbeAt.Sub(s.now))
+	if !s.run.Deadline.IsZero() {
+		silent = min(silent, s.run.Deadline.Sub(s.now))
+	}
+	return max(superviseEvery, silent)
 }
 
 // look reads plan and shards under way and counts those that ended.
@@ -314,10 +318,32 @@ func (s *supervision) blocked(ctx context.Context) error {
 	case b.Planning && !s.plan.Done:
 		return s.d.send(ctx, message{Kind: kindPlan, Run: s.run.ID, Probe: true}, 0)
 	case len(s.open) > 0:
-		return s.sendShards(ctx, s.open[:1], true)
+		idle, err := s.idle(ctx)
+		if err == nil && idle == nil {
+			b.ProbeAt, s.asked = s.now.Add(superviseSilent), false // every shard waits for calls in flight
+		}
+		if err != nil || idle == nil {
+			return err
+		}
+		return s.sendShards(ctx, []tablestore.Underway{*idle}, true)
 	}
 	s.run.Resend = true
 	return s.become(job.StatusRunning)
+}
+
+// idle gives an open shard that no worker holds, nil when there is none: a held one would keep a probe waiting for as long
+// as its slowest call.
+func (s *supervision) idle(ctx context.Context) (*tablestore.Underway, error) {
+	for i, u := range s.open[:min(len(s.open), maxChecks)] {
+		shard, err := s.d.store.Shard(ctx, s.run.ID, u.Number)
+		if err != nil {
+			return nil, err
+		}
+		if !shard.Closed && !shard.Claim.Live(s.now) {
+			return &s.open[i], nil
+		}
+	}
+	return nil, nil
 }
 
 // stopping ends what no worker holds and, when nothing is left, the run.

@@ -3,8 +3,10 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -148,7 +150,7 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 		}
 		started := w.d.now()
 		w.update(func() { e.Begin(started) })
-		outcome, err := w.op.do(ctx, e.DeviceID)
+		outcome, err := w.attempt(ctx, e.DeviceID)
 		v := final
 		if err != nil {
 			v, outcome = judge(err)
@@ -163,6 +165,18 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 			return
 		}
 	}
+}
+
+// attempt makes one call. A panic in it is that call's error: in a goroutine of its own it would end the process, and every
+// neighbour with it.
+func (w *worker) attempt(ctx context.Context, deviceID string) (outcome job.Outcome, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			w.log.Error("calling a device panicked", "device", deviceID, "panic", v, "stack", string(debug.Stack()))
+			err = fmt.Errorf("calling the device: panic: %v", v)
+		}
+	}()
+	return w.op.do(ctx, deviceID)
 }
 
 // settle stores in memory what an attempt came to and reports whether the device is done with for this slice.
@@ -264,7 +278,12 @@ func (w *worker) finish(ctx context.Context, m message) error {
 		return w.orMerge(ctx, err, m)
 	}
 	if w.shard.Closed {
-		return nil
+		if len(w.d.slots) > 1 {
+			return nil
+		}
+		// The last slice here: its run may have come to its end.
+		_, err := w.d.advance(ctx, w.shard.RunID)
+		return err
 	}
 	if w.fault != nil {
 		return w.d.block(ctx, w.shard.RunID, trouble{fault: w.fault, probe: m.Probe})
