@@ -100,8 +100,8 @@ func (s Status) Ended() bool {
 
 // runTransitions is the one table of a run's life; docs/states.md shows it.
 var runTransitions = map[Status][]Status{
-	StatusScheduled: {StatusRunning, StatusStopping, StatusCancelled},
-	StatusRunning:   {StatusBlocked, StatusStopping, StatusCompleted, StatusFailed},
+	StatusScheduled: {StatusRunning, StatusCancelled},
+	StatusRunning:   {StatusBlocked, StatusStopping, StatusCompleted},
 	StatusBlocked:   {StatusRunning, StatusStopping},
 	StatusStopping:  {StatusCancelled, StatusCompleted, StatusFailed},
 }

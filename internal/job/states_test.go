@@ -22,8 +22,8 @@ const (
 		canceled    . . . . . . . .
 		removed     . . . . . . . .`
 	runMatrix = `
-		scheduled   . x . x . . x
-		running     . . x x x x .
+		scheduled   . x . . . . x
+		running     . . x x x . .
 		blocked     . x . x . . .
 		stopping    . . . . x x x
 		completed   . . . . . . .
