@@ -144,10 +144,10 @@ func (p *planner) stretch(ctx context.Context) error {
 	}
 }
 
-// ask reads the next devices, again a few times while the hub fails.
+// ask reads the next devices, again a few times while the hub fails. The claim outlives each try.
 func (p *planner) ask(ctx context.Context) ([]string, string, error) {
 	for attempt := 1; ; attempt++ {
-		devices, next, err := p.next(ctx, p.token)
+		devices, next, err := p.try(ctx)
 		kind := iothub.KindOf(err)
 		if err == nil || attempt >= p.d.opts.Attempts || kind != iothub.ServerError && kind != iothub.Lost {
 			return devices, next, err
@@ -155,7 +155,23 @@ func (p *planner) ask(ctx context.Context) ([]string, string, error) {
 		if err := sleep(ctx, p.d.opts.RetryDelay); err != nil {
 			return nil, "", err
 		}
+		p.plan.Claim.Until = p.d.now().Add(p.d.opts.Lease)
+		if err := p.d.store.SavePlan(ctx, p.plan); err != nil {
+			return nil, "", err
+		}
 	}
+}
+
+// try reads the next devices within half a lease, so that no other planner takes a slow one's place.
+func (p *planner) try(ctx context.Context) ([]string, string, error) {
+	within := p.d.opts.Lease / 2
+	limited, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	devices, next, err := p.next(limited, p.token)
+	if iothub.KindOf(err) == iothub.Canceled && ctx.Err() == nil {
+		err = &iothub.Error{Kind: iothub.Lost, Op: iothub.OpQuery, Message: fmt.Sprintf("no answer within %s", within), Sent: true}
+	}
+	return devices, next, err
 }
 
 // patient reports whether to wait for a throttled hub within the stretch, and how long: a new stretch would have to recall

@@ -337,3 +337,41 @@ func TestReviewAFinishedRunIsReportedAtOnce(t *testing.T) {
 	}
 	require.Less(t, run.EndedAt.Sub(last), 500*time.Millisecond)
 }
+
+// hangingHub never answers the first queries, as long as their context lives.
+type hangingHub struct {
+	Hub
+	hangs *atomic.Int64
+	under atomic.Int64
+	most  atomic.Int64
+}
+
+func (h *hangingHub) QueryPage(ctx context.Context, q, c string, n int) (iothub.Page, error) {
+	if h.hangs.Add(-1) < 0 {
+		return h.Hub.QueryPage(ctx, q, c, n)
+	}
+	h.most.Store(max(h.most.Load(), h.under.Add(1)))
+	defer h.under.Add(-1)
+	select {
+	case <-ctx.Done():
+		return iothub.Page{}, &iothub.Error{Kind: iothub.Canceled}
+	case <-time.After(5 * time.Second):
+		return iothub.Page{}, hubError(iothub.Lost)
+	}
+}
+
+// TestReviewASlowQueryKeepsItsClaim: however long the hub takes, one planner asks, and goes on or blocks the run.
+func TestReviewASlowQueryKeepsItsClaim(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Lease, opts.Silence, opts.Attempts = 600*time.Millisecond, 200*time.Millisecond, 4
+	w := newWorld(t, opts)
+	w.hub.populate(10)
+	hub := &hangingHub{Hub: w.hub, hangs: &atomic.Int64{}}
+	hub.hangs.Store(9)
+	w.proc.d = New(w.observer(), w.queue, hub, w.opts)
+	id := w.create(lockDoor)
+	w.run(func(context.Context) bool { return w.status(id).Status == job.StatusBlocked })
+	require.Equal(t, 10, w.ended(id).Counts().Of(job.Succeeded))
+	require.Equal(t, int64(1), hub.most.Load())
+}
