@@ -240,7 +240,13 @@ func (p *planner) flush(ctx context.Context, release bool) (bool, error) {
 			break
 		}
 	}
-	return p.advance(ctx)
+	wanted, err := p.advance(ctx)
+	if err == nil && !wanted && p.plan.Claim.Owner != "" {
+		// Whoever lets the run go on again sends a message that must not wait for this claim.
+		p.plan.Claim = p.plan.Claim.Release()
+		err = p.d.store.SavePlan(ctx, p.plan)
+	}
+	return wanted, err
 }
 
 // advance lets the supervisor see the new shards and reports whether the run still runs.

@@ -375,3 +375,47 @@ func TestReviewASlowQueryKeepsItsClaim(t *testing.T) {
 	require.Equal(t, 10, w.ended(id).Counts().Of(job.Succeeded))
 	require.Equal(t, int64(1), hub.most.Load())
 }
+
+// TestReviewClocksMayDiffer: processes whose clocks differ by ten seconds call no device twice.
+func TestReviewClocksMayDiffer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(500)
+	calls := slow(w, 300*time.Millisecond)
+	first := w.current()
+	w.opts.Now = func() time.Time { return time.Now().Add(10 * time.Second) }
+	second := w.boot(0)
+	id := w.create(strings.Replace(lockDoor, `{`, `{"startTime":"2020-01-01T00:00:00Z",`, 1))
+	n := 0
+	w.run(func(ctx context.Context) bool {
+		n++
+		w.mu.Lock()
+		w.proc = []*process{first, second}[n%2]
+		w.mu.Unlock()
+		rec, err := w.observer().Job(ctx, id)
+		return err == nil && rec.Status.Ended()
+	})
+	require.Equal(t, 500, w.status(id).Counts().Of(job.Succeeded))
+	require.Equal(t, int64(500), calls.Load())
+}
+
+// TestReviewACancelTellsWhoMayHaveBeenReached: a device that a dead worker was calling is not told as never called.
+func TestReviewACancelTellsWhoMayHaveBeenReached(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.CallsInFlight, opts.Lease = 4, 2*time.Second
+	w := newWorld(t, opts)
+	w.hub.populate(100)
+	started := make(chan string, 100)
+	release := w.hub.held(started)
+	id := w.create(lockDoor)
+	w.run(func(context.Context) bool { return w.status(id).Counts().Of(job.InProgress) == 4 })
+	w.current().dead(errKilled)
+	_, _, err := w.current().d.Cancel(t.Context(), id)
+	require.NoError(t, err)
+	run := w.status(id)
+	w.run(func(context.Context) bool { run = w.status(id); return run.Status.Ended() })
+	require.Equal(t, 4, run.Counts().ReasonMap()["abandoned"])
+	require.Equal(t, 96, run.Counts().Of(job.Canceled))
+	close(release)
+}

@@ -370,6 +370,8 @@ func (s *supervision) stopping(ctx context.Context) error {
 	}
 }
 
+const interrupted = "the worker that called this device ended without storing an outcome, and the job ended before the next call"
+
 func (s *supervision) closeIdle(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(closesAtOnce)
@@ -378,6 +380,11 @@ func (s *supervision) closeIdle(ctx context.Context) error {
 			shard, err := s.d.store.Shard(ctx, s.run.ID, u.Number)
 			if err != nil || shard.Closed || shard.Claim.Live(s.now) {
 				return err
+			}
+			for i := range shard.Executions {
+				if e := &shard.Executions[i]; e.State == job.InProgress { // its worker died: it may have been reached
+					e.End(job.Outcome{State: job.Failed, Reason: job.Abandoned, Answer: []byte(interrupted)}, s.now)
+				}
 			}
 			shard.EndRest(s.run.Unreached(), s.now)
 			shard.Claim = shard.Claim.Release()
