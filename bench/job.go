@@ -18,7 +18,6 @@ type outcome struct {
 }
 
 const (
-	jobPoll = 100 * time.Millisecond
 	// notice is how far ahead jobs are sent. Without any, a job waits for the host to look into its queue, for up to
 	// maxPollingInterval in host.json while the app is idle: that is no matter of throughput.
 	notice     = 3 * time.Second
@@ -58,6 +57,11 @@ func (w *world) runJob(ctx context.Context, devices int, ids []string, ahead tim
 	if _, err := w.api.Create(ctx, id, body); err != nil {
 		return o, id, err
 	}
+	select {
+	case <-time.After(time.Until(o.due)):
+	case <-ctx.Done():
+		return o, id, ctx.Err()
+	}
 	seen, err := w.await(ctx, id, devices)
 	o.completed = seen.Sub(o.due).Seconds()
 	return o, id, err
@@ -67,7 +71,7 @@ func (w *world) runJob(ctx context.Context, devices int, ids []string, ahead tim
 func (w *world) await(ctx context.Context, id string, devices int) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
-	poll := time.NewTicker(jobPoll)
+	poll := time.NewTicker(w.poll)
 	defer poll.Stop()
 	for {
 		job, err := w.api.Job(ctx, id)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/azurite"
 	"github.com/fleetjobs/fleetjobs/internal/client"
@@ -18,7 +19,7 @@ import (
 type worldOptions struct {
 	devices int
 	latency latency.Distribution
-	counted bool // storage is reached through a counting proxy, which costs CPU
+	counted bool // storage is reached through a counting proxy, which costs CPU; jobs are watched less closely
 	app     string
 }
 
@@ -30,11 +31,15 @@ type world struct {
 	stack   *devstack.Stack
 	api     *client.Client
 	jobs    int
+	poll    time.Duration // between two reads of a job that is watched
 	closers []func() error
 }
 
 func startWorld(ctx context.Context, options worldOptions) (*world, error) {
-	w := &world{}
+	w := &world{poll: 50 * time.Millisecond}
+	if options.counted {
+		w.poll = time.Second
+	}
 	if err := w.start(ctx, options); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
