@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
@@ -157,6 +158,11 @@ func TestExecutionsAfterTheTimeLimit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, append(fleet("silent", 100), fleet("ok", 900)...)...)
 	w.put("limited", strings.Replace(lockAll, "{", `{"maxExecutionTimeInSeconds":1,`, 1))
+	w.until(func() bool {
+		reasons, _ := w.get("/api/jobs/limited")["failureReasons"].(map[string]any)
+		return reasons["deviceNoAnswer"] == 100.0
+	})
+	w.clock.moveTo(w.clock.Now().Add(2 * time.Second)) // the silent ones took the time
 	w.finish()
 	job := w.get("/api/jobs/limited")
 	require.Equal(t, "completed", job["status"])
