@@ -52,8 +52,8 @@ func footprint(ctx context.Context, b *bench) (t table, err error) {
 		if err != nil {
 			return t, err
 		}
-		// Design: at most 100 MB and 64 KB for each call in flight.
-		t.add("handlerPeak", "peak memory of the handler", "MiB", peak).goal = atMost(100 + float64(b.inFlight)/16)
+		// At most 100 MB, and 64 KiB for each call in flight.
+		t.add("handlerPeak", "peak memory of the handler", "MiB", peak).goal = atMost(100e6/(1<<20) + float64(b.inFlight)/16)
 		for i, p := range parts {
 			t.add(p.key, "CPU per device: "+p.name, "us", samples[i]...)
 		}
@@ -71,8 +71,10 @@ func (w *world) parts() ([]part, error) {
 		return nil, err
 	}
 	return []part{
-		{"cpuHandler", "handler", []int{w.handler()}}, {"cpuTables", "Azurite's tables", tables},
-		{"cpuQueues", "Azurite's queues", queues}, {"cpuHub", "hub simulator", []int{w.hub.pid()}},
+		{"cpuHandler", "handler", []int{w.handler()}},
+		{"cpuTables", "Azurite's tables", tables},
+		{"cpuQueues", "Azurite's queues", queues},
+		{"cpuHub", "hub simulator", []int{w.hub.pid()}},
 		{"cpuHost", "local functions host and this program", []int{os.Getpid()}},
 	}, nil
 }

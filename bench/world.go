@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/azurite"
@@ -94,8 +95,8 @@ func (w *world) start(ctx context.Context, options worldOptions) error {
 // close ends all processes, the last first.
 func (w *world) close() error {
 	var faults []error
-	for i := len(w.closers) - 1; i >= 0; i-- {
-		faults = append(faults, w.closers[i]())
+	for _, stop := range slices.Backward(w.closers) {
+		faults = append(faults, stop())
 	}
 	w.closers = nil
 	return errors.Join(faults...)
