@@ -1,0 +1,229 @@
+// Everything that fleetjobs needs in Azure, in a resource group of its own. docs/deploy.md tells how to use it and what
+// nobody has confirmed yet; `make infra-check` checks it offline.
+targetScope = 'subscription'
+
+metadata name = 'fleetjobs'
+metadata description = 'A function app with a custom handler, its keyless storage, identity, monitoring and an IoT hub.'
+
+@description('Name of the environment. Names of resources are derived from it.')
+@minLength(1)
+@maxLength(32)
+param environmentName string
+
+@description('Azure region of all resources. Flex Consumption is not offered in every region.')
+@minLength(1)
+param location string
+
+@description('Name of the resource group to create or use. Empty: rg-<environmentName>.')
+@maxLength(90)
+param resourceGroupName string = ''
+
+@description('Tags for every resource, besides azd-env-name.')
+param tags object = {}
+
+@description('Where the app runs: flex (Flex Consumption), premium (Elastic Premium) or dedicated (App Service plan).')
+@allowed(['flex', 'premium', 'dedicated'])
+param hostingPlan string = 'flex'
+
+@description('Size of a premium or dedicated plan, such as EP1 or P1v3. Empty: EP1 or P0v3. Flex Consumption has one only.')
+param planSku string = ''
+
+@description('Most instances that a flex or premium app scales out to.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int = 40
+
+@description('Memory of an instance in MB; flex only.')
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int = 2048
+
+@description('Instances that are kept for RunShard even when nothing is due, so that work starts at once. Billed all the time. On premium: for the whole app, one at least.')
+@minValue(0)
+@maxValue(20)
+param runShardAlwaysReadyInstances int = 0
+
+@description('FLEETJOBS_TIMER_SCHEDULE: six-field NCRONTAB of TimerDispatch, at least every 5 minutes.')
+@minLength(11)
+param timerSchedule string = '*/10 * * * * *'
+
+@description('FLEETJOBS_LOG_LEVEL.')
+@allowed(['debug', 'info', 'warn', 'error'])
+param logLevel string = 'info'
+
+@description('FLEETJOBS_PUBLIC_URL: set it behind a gateway or a custom domain. Empty: the app\'s own host name.')
+param publicUrl string = ''
+
+@description('Name of an IoT hub that exists already. Empty: create one.')
+param existingIotHubName string = ''
+
+@description('Resource group of the existing IoT hub, in this subscription. Empty: that of the app.')
+param existingIotHubResourceGroup string = ''
+
+@description('Size of the IoT hub to create. The basic sizes have neither twins nor direct methods.')
+@allowed(['F1', 'S1', 'S2', 'S3'])
+param iotHubSku string = 'S1'
+
+@description('Units of the IoT hub to create; F1 allows 1. Its throttles grow with them.')
+@minValue(1)
+@maxValue(200)
+param iotHubCapacity int = 1
+
+@description('Put the app into a virtual network and reach storage through private endpoints only.')
+param enableVirtualNetwork bool = false
+
+@description('With enableVirtualNetwork: a private endpoint for the IoT hub too. Devices still come through its public one.')
+param iotHubPrivateEndpoint bool = false
+
+@description('Address space of the virtual network, a /24 at the smallest.')
+param virtualNetworkAddressPrefix string = '10.40.0.0/24'
+
+@description('Client id of the app registration that callers need a token for (Easy Auth). Empty: function keys alone.')
+param authClientId string = ''
+
+@description('Tenant that issues the callers\' tokens.')
+param authTenantId string = subscription().tenantId
+
+@description('Client ids of the applications whose tokens are accepted. Empty: every application of the tenant.')
+param authAllowedClientIds array = []
+
+@description('Days for which logs are kept.')
+@minValue(30)
+@maxValue(730)
+param logRetentionDays int = 30
+
+var token = toLower(uniqueString(subscription().id, environmentName, location))
+var groupName = empty(resourceGroupName) ? 'rg-${environmentName}' : resourceGroupName
+var allTags = union(tags, { 'azd-env-name': environmentName })
+var createHub = empty(existingIotHubName)
+var hubGroupName = createHub || empty(existingIotHubResourceGroup) ? groupName : existingIotHubResourceGroup
+
+resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+  name: groupName
+  location: location
+  tags: allTags
+}
+
+module identity 'modules/identity.bicep' = {
+  name: 'fleetjobs-identity'
+  scope: group
+  params: {
+    name: 'id-fleetjobs-${token}'
+    location: location
+    tags: allTags
+  }
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  name: 'fleetjobs-monitoring'
+  scope: group
+  params: {
+    workspaceName: 'log-fleetjobs-${token}'
+    componentName: 'appi-fleetjobs-${token}'
+    location: location
+    tags: allTags
+    retentionDays: logRetentionDays
+    principalId: identity.outputs.principalId
+  }
+}
+
+module storage 'modules/storage.bicep' = {
+  name: 'fleetjobs-storage'
+  scope: group
+  params: {
+    name: 'stfleetjobs${token}'
+    location: location
+    tags: allTags
+    privateOnly: enableVirtualNetwork
+    principalId: identity.outputs.principalId
+  }
+}
+
+module newHub 'modules/iothub.bicep' = if (createHub) {
+  name: 'fleetjobs-iothub'
+  scope: group
+  params: {
+    name: 'iot-fleetjobs-${token}'
+    location: location
+    tags: allTags
+    sku: iotHubSku
+    capacity: iotHubCapacity
+  }
+}
+
+module hubAccess 'modules/iothub-access.bicep' = {
+  name: 'fleetjobs-iothub-access-${token}'
+  scope: resourceGroup(hubGroupName)
+  params: {
+    hubName: createHub ? newHub!.outputs.name : existingIotHubName
+    principalId: identity.outputs.principalId
+  }
+}
+
+module network 'modules/network.bicep' = if (enableVirtualNetwork) {
+  name: 'fleetjobs-network'
+  scope: group
+  params: {
+    name: 'vnet-fleetjobs-${token}'
+    location: location
+    tags: allTags
+    addressPrefix: virtualNetworkAddressPrefix
+    appSubnetDelegation: hostingPlan == 'flex' ? 'Microsoft.App/environments' : 'Microsoft.Web/serverFarms'
+    storageAccountName: storage.outputs.name
+    hubId: iotHubPrivateEndpoint ? hubAccess.outputs.hubId : ''
+  }
+}
+
+module app 'modules/app.bicep' = {
+  name: 'fleetjobs-app'
+  scope: group
+  params: {
+    name: 'func-fleetjobs-${token}'
+    planName: 'plan-fleetjobs-${token}'
+    location: location
+    tags: allTags
+    hostingPlan: hostingPlan
+    planSku: planSku
+    maximumInstanceCount: maximumInstanceCount
+    instanceMemoryMB: instanceMemoryMB
+    runShardAlwaysReadyInstances: runShardAlwaysReadyInstances
+    identityName: identity.outputs.name
+    storageAccountName: storage.outputs.name
+    packageContainerName: storage.outputs.packageContainerName
+    componentName: monitoring.outputs.componentName
+    iotHubHostName: hubAccess.outputs.hostName
+    timerSchedule: timerSchedule
+    logLevel: logLevel
+    publicUrl: publicUrl
+    subnetId: enableVirtualNetwork ? network!.outputs.appSubnetId : ''
+    authClientId: authClientId
+    authTenantId: authTenantId
+    authAllowedClientIds: authAllowedClientIds
+  }
+}
+
+@description('Region of the resources.')
+output AZURE_LOCATION string = location
+
+@description('Resource group of the app.')
+output AZURE_RESOURCE_GROUP string = group.name
+
+@description('Name of the function app.')
+output FUNCTION_APP_NAME string = app.outputs.name
+
+@description('Base URL of the HTTP API.')
+output FUNCTION_APP_URL string = app.outputs.url
+
+@description('Name of the storage account.')
+output STORAGE_ACCOUNT_NAME string = storage.outputs.name
+
+@description('Name of the blob container of the app\'s package.')
+output PACKAGE_CONTAINER_NAME string = storage.outputs.packageContainerName
+
+@description('Host name of the IoT hub.')
+output IOT_HUB_HOST_NAME string = hubAccess.outputs.hostName
+
+@description('Client id of the app\'s managed identity.')
+output IDENTITY_CLIENT_ID string = identity.outputs.clientId
+
+@description('Name of the Application Insights component.')
+output APPLICATION_INSIGHTS_NAME string = monitoring.outputs.componentName

@@ -1,0 +1,25 @@
+// Parameters of main.bicep, read from the environment: `azd env set NAME value`, or export them before
+// `az deployment sub create`. What is not listed here has its default; write it below to change it.
+using 'main.bicep'
+
+param environmentName = readEnvironmentVariable('AZURE_ENV_NAME', 'fleetjobs')
+param location = readEnvironmentVariable('AZURE_LOCATION', 'westeurope')
+param resourceGroupName = readEnvironmentVariable('AZURE_RESOURCE_GROUP', '')
+
+// An IoT hub that exists already; without a name a hub is created.
+param existingIotHubName = readEnvironmentVariable('EXISTING_IOT_HUB_NAME', '')
+param existingIotHubResourceGroup = readEnvironmentVariable('EXISTING_IOT_HUB_RESOURCE_GROUP', '')
+
+// flex, premium or dedicated.
+param hostingPlan = readEnvironmentVariable('HOSTING_PLAN', 'flex')
+param runShardAlwaysReadyInstances = int(readEnvironmentVariable('RUN_SHARD_ALWAYS_READY', '0'))
+
+// Private networking.
+param enableVirtualNetwork = bool(readEnvironmentVariable('ENABLE_VIRTUAL_NETWORK', 'false'))
+
+// Entra ID before the HTTP functions: client id of an app registration.
+param authClientId = readEnvironmentVariable('AUTH_CLIENT_ID', '')
+
+param tags = {
+  application: 'fleetjobs'
+}
