@@ -60,11 +60,11 @@ func TestExecutionsTellWhatBecameOfEachDevice(t *testing.T) {
 		}),
 		base("offline-1", "failed", map[string]any{"error": map[string]any{
 			"code":    "deviceOffline",
-			"message": `invoke method on "offline-1": offline (status 404, DeviceNotOnline)`,
+			"message": `offline (status 404, DeviceNotOnline)`,
 		}}),
 		base("silent-1", "timedOut", map[string]any{"error": map[string]any{
 			"code":    "deviceNoAnswer",
-			"message": `invoke method on "silent-1": timed out (status 504)`,
+			"message": `timed out (status 504)`,
 		}}),
 		base("long-1", "succeeded", map[string]any{
 			"deviceStatus": 200.0, "truncated": true,
@@ -227,7 +227,7 @@ func TestExecutionsAsCSV(t *testing.T) {
 	const at = "2026-11-23T10:00:00.000Z"
 	require.Equal(t, []string{"'=cmd()", "succeeded", "1", at, at, "200", `{"device": "=cmd()"}`, "", "", ""}, rows[1])
 	require.Equal(t, []string{"error-1", "failed", "1", at, at, "500", `"=no"`, "", "deviceError", "the device answered with status 500"}, rows[2])
-	require.Equal(t, []string{"offline-1", "failed", "1", at, at, "", "", "", "deviceOffline", `invoke method on "offline-1": offline (status 404, DeviceNotOnline)`}, rows[3])
+	require.Equal(t, []string{"offline-1", "failed", "1", at, at, "", "", "", "deviceOffline", `offline (status 404, DeviceNotOnline)`}, rows[3])
 	require.Equal(t, "true", rows[4][7])
 
 	token := r.header.Get("X-Continuation-Token")

@@ -116,17 +116,23 @@ func (d *Dispatcher) wake(ctx context.Context, run *job.Run) error {
 	return d.sendSupervise(ctx, run.ID, run.Generation, 0)
 }
 
+// detailOf gives the hub's own words, which an execution shows beside its device and reason.
+func detailOf(err error) string {
+	if he, ok := errors.AsType[*iothub.Error](err); ok {
+		return he.Detail()
+	}
+	return err.Error()
+}
+
 func codeOf(err error) string {
-	var he *iothub.Error
-	if errors.As(err, &he) {
+	if he, ok := errors.AsType[*iothub.Error](err); ok {
 		return he.Code
 	}
 	return ""
 }
 
 func waitOf(err error) time.Duration {
-	var he *iothub.Error
-	if errors.As(err, &he) {
+	if he, ok := errors.AsType[*iothub.Error](err); ok {
 		return he.Wait
 	}
 	return 0

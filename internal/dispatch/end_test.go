@@ -51,7 +51,7 @@ func TestCancelStopsNewCallsAndTellsWhoWasReached(t *testing.T) {
 	require.Equal(t, job.StatusCancelled, run.Status)
 	require.Equal(t, job.EndCancelled, run.EndReason)
 	require.Equal(t, 30_000, run.Counts().Total())
-	require.Equal(t, run.Counts().Of(job.Succeeded)+run.Counts().Of(job.Canceled), 30_000)
+	require.Equal(t, 30_000, run.Counts().Of(job.Succeeded)+run.Counts().Of(job.Canceled))
 	executions := w.executions(run)
 	require.Len(t, executions, 30_000)
 	reached := 0

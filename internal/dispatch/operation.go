@@ -93,7 +93,7 @@ const (
 
 // judge folds an error of the hub client to a verdict and the outcome that stands, or stands after the last attempt.
 func judge(err error) (verdict, job.Outcome) {
-	text := []byte(err.Error())
+	text := []byte(detailOf(err))
 	failed := func(r job.Reason) job.Outcome { return job.Outcome{State: job.Failed, Reason: r, Answer: text} }
 	switch iothub.KindOf(err) {
 	case iothub.Offline:

@@ -222,7 +222,7 @@ func TestReviewAClosedGateCostsNoClaim(t *testing.T) {
 		}
 		return iothub.MethodResult{Status: 200}, nil
 	}
-	w.through(meddler{after: func(r *http.Request, body string) {
+	w.through(meddler{after: func(_ *http.Request, body string) {
 		early := time.Since(time.Unix(0, closed.Load())) < 1800*time.Millisecond
 		if early && strings.Contains(body, `"Owner":"0x`) && !strings.Contains(body, "Data") {
 			claims.Add(1)

@@ -67,7 +67,7 @@ func TestReviewOutcomesSurviveAStorageThatFailsForAWhile(t *testing.T) {
 	w.hub.populate(100)
 	calls := slow(w, time.Millisecond)
 	var since atomic.Int64
-	w.through(meddler{fail: func(_ *http.Request, body string) bool {
+	w.through(meddler{fail: func(*http.Request, string) bool {
 		if calls.Load() == 0 {
 			return false
 		}

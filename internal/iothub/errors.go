@@ -1,6 +1,7 @@
 package iothub
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -102,15 +103,24 @@ type Error struct {
 
 // Error gives operation, device, kind, text and codes in one line.
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(string(e.Op))
+	text := string(e.Op)
 	if e.DeviceID != "" {
-		fmt.Fprintf(&b, " on %q", e.DeviceID)
+		text += fmt.Sprintf(" on %q", e.DeviceID)
 	}
-	b.WriteString(": " + e.Kind.String())
+	text += ": " + e.Kind.String()
 	if e.Message != "" {
-		b.WriteString(": " + e.Message)
+		text += ": " + e.Message
 	}
+	return text + e.codes()
+}
+
+// Detail gives the hub's text, or the kind where there is none, and codes: for where operation and device are told otherwise.
+func (e *Error) Detail() string {
+	return cmp.Or(e.Message, e.Kind.String()) + e.codes()
+}
+
+// codes gives what identifies the hub's answer, in parentheses.
+func (e *Error) codes() string {
 	var codes []string
 	if e.Status != 0 {
 		codes = append(codes, "status "+strconv.Itoa(e.Status))
@@ -124,10 +134,10 @@ func (e *Error) Error() string {
 	if e.TrackingID != "" {
 		codes = append(codes, "tracking id "+e.TrackingID)
 	}
-	if len(codes) > 0 {
-		b.WriteString(" (" + strings.Join(codes, ", ") + ")")
+	if len(codes) == 0 {
+		return ""
 	}
-	return b.String()
+	return " (" + strings.Join(codes, ", ") + ")"
 }
 
 // Unwrap gives the error below: of the connection, of decoding, or of the caller's context. An answer from the hub has none.

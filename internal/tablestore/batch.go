@@ -6,12 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 )
 
@@ -44,15 +44,17 @@ func (b *batch) add(kind aztables.TransactionType, e entity, rev string) {
 	}
 	action := aztables.TransactionAction{ActionType: kind, Entity: raw}
 	if rev != "" {
-		action.IfMatch = to.Ptr(azcore.ETag(rev))
+		action.IfMatch = new(azcore.ETag(rev))
 	}
 	b.actions = append(b.actions, action)
 }
 
 // insert refuses a row that exists; replace one whose revision is not rev; put writes whatever was there.
-func (b *batch) insert(e entity)              { b.add(aztables.TransactionTypeAdd, e, "") }
+func (b *batch) insert(e entity) { b.add(aztables.TransactionTypeAdd, e, "") }
+
 func (b *batch) replace(e entity, rev string) { b.add(aztables.TransactionTypeUpdateReplace, e, rev) }
-func (b *batch) put(e entity)                 { b.add(aztables.TransactionTypeInsertReplace, e, "") }
+
+func (b *batch) put(e entity) { b.add(aztables.TransactionTypeInsertReplace, e, "") }
 
 // remove deletes a row that must exist.
 func (b *batch) remove(partition, row string) {
@@ -88,11 +90,7 @@ func (t table) apply(ctx context.Context, b *batch) (string, error) {
 
 // firstETag reads the revision of the first row from the reply, which aztables does not hand out.
 func firstETag(resp *http.Response) string {
-	_, part := firstPart(resp)
-	if part == nil {
-		return ""
-	}
-	return part.Header.Get("ETag")
+	return firstPart(resp).header.Get("ETag")
 }
 
 // refusal gives status and code of a refused request. Of a transaction aztables reports 202, with the real ones inside the
@@ -101,33 +99,42 @@ func refusal(re *azcore.ResponseError) (status int, code string) {
 	if re.StatusCode != http.StatusAccepted {
 		return re.StatusCode, re.ErrorCode
 	}
-	status, part := firstPart(re.RawResponse)
-	if part == nil {
+	part := firstPart(re.RawResponse)
+	if part.status == 0 {
 		return re.StatusCode, re.ErrorCode
 	}
 	var body struct {
 		Error struct{ Code string } `json:"odata.error"`
 	}
-	_ = json.NewDecoder(part.Body).Decode(&body) // a body that says nothing leaves the status
-	return status, body.Error.Code
+	_ = json.NewDecoder(bytes.NewReader(part.body)).Decode(&body) // a body that says nothing leaves the status
+	return part.status, body.Error.Code
 }
 
-// firstPart finds the first embedded HTTP response of a multipart reply. Its body is in memory and needs no Close.
-func firstPart(resp *http.Response) (int, *http.Response) {
+// embedded is a response inside a multipart reply; the zero value is none.
+type embedded struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// firstPart finds the first embedded HTTP response of a multipart reply.
+func firstPart(resp *http.Response) embedded {
 	if resp == nil {
-		return 0, nil
+		return embedded{}
 	}
-	body, err := runtime.Payload(resp)
+	reply, err := runtime.Payload(resp)
 	if err != nil {
-		return 0, nil
+		return embedded{}
 	}
-	start := bytes.Index(body, []byte("HTTP/1.1 "))
+	start := bytes.Index(reply, []byte("HTTP/1.1 "))
 	if start < 0 {
-		return 0, nil
+		return embedded{}
 	}
-	part, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(body[start:])), nil)
+	part, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(reply[start:])), nil)
 	if err != nil {
-		return 0, nil
+		return embedded{}
 	}
-	return part.StatusCode, part
+	defer part.Body.Close()          //nolint:errcheck // a reader over memory
+	body, _ := io.ReadAll(part.Body) // what is there; the reply's own end may follow without a length
+	return embedded{status: part.StatusCode, header: part.Header, body: body}
 }

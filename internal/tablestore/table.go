@@ -66,7 +66,7 @@ func (t table) update(ctx context.Context, e entity, rev string, mode aztables.U
 	if err != nil {
 		return "", fmt.Errorf("encoding row %s: %w", e.row(), err)
 	}
-	resp, err := t.client.UpdateEntity(ctx, raw, &aztables.UpdateEntityOptions{IfMatch: to.Ptr(azcore.ETag(rev)), UpdateMode: mode})
+	resp, err := t.client.UpdateEntity(ctx, raw, &aztables.UpdateEntityOptions{IfMatch: new(azcore.ETag(rev)), UpdateMode: mode})
 	if err == nil {
 		return string(resp.ETag), nil
 	}
@@ -167,12 +167,12 @@ const maxPage = 1000
 
 // each calls yield for the rows of q in key order until yield says false or q.max rows came. It accepts empty and short pages.
 func (t table) each(ctx context.Context, q query, yield func(entity) (bool, error)) error {
-	opts := &aztables.ListEntitiesOptions{Filter: to.Ptr(q.odata()), Format: to.Ptr(aztables.MetadataFormatNone)}
+	opts := &aztables.ListEntitiesOptions{Filter: new(q.odata()), Format: to.Ptr(aztables.MetadataFormatNone)}
 	if q.columns != "" {
-		opts.Select = to.Ptr(q.columns)
+		opts.Select = new(q.columns)
 	}
 	if q.max > 0 && q.max < maxPage {
-		opts.Top = to.Ptr(int32(q.max))
+		opts.Top = new(int32(q.max))
 	}
 	rows := 0
 	for pager := t.client.NewListEntitiesPager(opts); pager.More(); {
