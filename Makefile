@@ -48,3 +48,7 @@ bench: ## measure everything on this machine; tables, and dist/bench.json; flags
 
 bench-small: ## the same with a small fleet, once: shows that the benchmarks work
 	go run ./bench -small $(ARGS)
+
+.PHONY: infra-check
+infra-check: ## check infra/ offline: it parses, fits together, names known types and roles, is secure by default
+	go run ./tools/infracheck
