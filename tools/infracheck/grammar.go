@@ -82,8 +82,7 @@ func (g grammar) parse(ctx context.Context, files []string) ([]*node, error) {
 	}
 	out, err := exec.CommandContext(ctx, "node", append([]string{script}, files...)...).Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("%w: %s", err, exit.Stderr)
 		}
 		return nil, fmt.Errorf("parse with node: %w", err)

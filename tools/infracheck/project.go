@@ -37,7 +37,9 @@ type finding struct {
 	line             int
 }
 
-func (f finding) String() string { return fmt.Sprintf("%s:%d: %s [%s]", f.file, f.line, f.text, f.rule) }
+func (f finding) String() string {
+	return fmt.Sprintf("%s:%d: %s [%s]", f.file, f.line, f.text, f.rule)
+}
 
 const knownFile = "infra/known-types.json"
 

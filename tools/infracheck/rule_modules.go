@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // checkModules reports modules that are not there, and parameters and outputs that they do not have.
 func (p *project) checkModules(f *file) {
 	for _, m := range f.of("module") {
@@ -60,16 +62,13 @@ func (p *project) checkModuleOutputs(f *file) {
 			return true
 		}
 		name := fieldOf(n, "property").Text
-		target := p.target(f, m.label)
-		for target != nil {
-			for _, o := range target.of("output") {
-				if o.name == name {
-					return true
-				}
-			}
+		if target := p.target(f, m.label); target != nil && !target.hasOutput(name) {
 			p.fault(f, n, "modules", "%s has no output %s", target.path, name)
-			break
 		}
 		return true
 	})
+}
+
+func (f *file) hasOutput(name string) bool {
+	return slices.ContainsFunc(f.of("output"), func(o *decl) bool { return o.name == name })
 }

@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // checkSyntax reports what does not parse, and what the grammar takes although Bicep does not.
 func (p *project) checkSyntax(f *file) {
 	const rule = "syntax"
@@ -15,6 +17,9 @@ func (p *project) checkSyntax(f *file) {
 			p.fault(f, n, rule, "%s is missing", n.Type)
 		case n.Type == "assignment_expression":
 			p.fault(f, n, rule, "an assignment is no expression: %.40q", n.Text)
+		case n.Type == "string" && n.Line != n.EndLine && !strings.HasPrefix(n.Text, "'''"):
+			p.fault(f, n, rule, "a string ends on its line: %.40q", n.Text)
+			return false
 		case n.Type == "object" || n.Type == "array":
 			p.checkSeparators(f, n)
 		}

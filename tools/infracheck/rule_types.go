@@ -51,7 +51,7 @@ func (p *project) checkRoles(f *file) {
 // "Monitoring Metrics Publisher" does.
 func (p *project) checkRoleVar(f *file, d *decl, id string) {
 	want := strings.ToLower(strings.ReplaceAll(p.roleName(id), " ", ""))
-	if !strings.HasSuffix(want, strings.ToLower(strings.TrimSuffix(d.name, "RoleId"))) {
+	if want != "" && !strings.HasSuffix(want, strings.ToLower(strings.TrimSuffix(d.name, "RoleId"))) {
 		p.fault(f, d.node, "roles", "%s holds the id of %q", d.name, p.roleName(id))
 	}
 }

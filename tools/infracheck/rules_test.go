@@ -1,0 +1,203 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// badFixture spoils the shipped infrastructure in one place; want is all that must be said of it.
+type badFixture struct {
+	file, old, replacement string
+	want                   []string // regular expressions, in the order of the findings
+}
+
+const (
+	mainFile   = "infra/main.bicep"
+	paramFile  = "infra/main.bicepparam"
+	appFile    = "infra/modules/app.bicep"
+	accessFile = "infra/modules/iothub-access.bicep"
+	hubFile    = "infra/modules/iothub.bicep"
+	idFile     = "infra/modules/identity.bicep"
+	logFile    = "infra/modules/monitoring.bicep"
+	netFile    = "infra/modules/network.bicep"
+	storeFile  = "infra/modules/storage.bicep"
+)
+
+func TestEveryRuleRefusesABadFixture(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, findings(t, shipped(t)), "the fixtures are good before they are spoiled")
+	for name, fixture := range badFixtures() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := shipped(t)
+			change(t, root, fixture.file, fixture.old, fixture.replacement)
+			found := findings(t, root)
+			require.Len(t, found, len(fixture.want), "%q", found)
+			for i, want := range fixture.want {
+				require.Regexp(t, want, found[i])
+			}
+		})
+	}
+}
+
+func badFixtures() map[string]badFixture {
+	all := map[string]badFixture{}
+	for _, group := range []map[string]badFixture{
+		syntaxFixtures(), nameFixtures(), moduleFixtures(), typeFixtures(), secretFixtures(), securityFixtures(), settingFixtures(),
+	} {
+		maps.Copy(all, group)
+	}
+	return all
+}
+
+func syntaxFixtures() map[string]badFixture {
+	return map[string]badFixture{
+		"brace missing":      {idFile, "  tags: tags\n}", "  tags: tags\n", []string{`\[syntax\]`}},
+		"string not closed":  {hubFile, "minTlsVersion: '1.2'", "minTlsVersion: '1.2", []string{`a string ends on its line`, `\[syntax\]`, `\[syntax\]`}},
+		"unknown statement":  {idFile, "param tags object", "parameter tags object", []string{`bicep:10: cannot be parsed: "tags"`}},
+		"comma missing":      {storeFile, "'fleetjobsjobs', 'fleetjobsruns'", "'fleetjobsjobs' 'fleetjobsruns'", []string{`comma or a new line is missing before "'fleetjobsruns'"`}},
+		"assignment":         {appFile, "reserved: isFlex ? null : true", "reserved: isFlex = true", []string{`assignment is no expression`}},
+		"two on a line":      {idFile, "param name string\n\n@description('Azure region.')\n", "param name string @description('Azure region.')\n", []string{`own line`}},
+		"string over lines":  {idFile, "@description('Azure region.')", "@description('Azure\nregion.')", []string{`a string ends on its line`}},
+		"parameters, broken": {paramFile, "application: 'fleetjobs'\n}", "application: 'fleetjobs'\n", []string{`bicepparam:\d+: .*\[syntax\]`}},
+	}
+}
+
+func nameFixtures() map[string]badFixture {
+	return map[string]badFixture{
+		"undeclared name":      {appFile, "serverFarmId: plan.id", "serverFarmId: plam.id", []string{`plam is not declared`}},
+		"undeclared in string": {storeFile, "var tableNames", "var unused = '${nowhere}'\nvar tableNames", []string{`nowhere is not declared`, `var unused is not used`}},
+		"unknown function":     {mainFile, "toLower(uniqueString(", "toLowercase(uniqueString(", []string{`no function toLowercase`}},
+		"unknown decorator":    {idFile, "@description('Tags of the identity.')\n", "@description('Tags.')\n@describe('x')\n", []string{`no decorator describe`}},
+		"unused parameter":     {hubFile, "param capacity int\n", "param capacity int\n\n@description('X.')\nparam extra int = 1\n", []string{`param extra is not used`}},
+		"declared twice":       {appFile, "var inNetwork =", "var isFlex =", []string{`isFlex is declared twice`, `inNetwork is not declared`, `inNetwork is not declared`, `inNetwork is not declared`}},
+		"loop's name outside":  {netFile, "output appSubnetId string = '${vnet.id}/subnets/app'", "output appSubnetId string = target.zone", []string{`target is not declared`}},
+	}
+}
+
+func moduleFixtures() map[string]badFixture {
+	return map[string]badFixture{
+		"no such module":     {mainFile, "'modules/identity.bicep'", "'modules/identities.bicep'", []string{`there is no file "modules/identities.bicep"`}},
+		"unknown parameter":  {mainFile, "    capacity: iotHubCapacity", "    capacity: iotHubCapacity\n    units: 1", []string{`iothub.bicep has no parameter units`}},
+		"parameter missing":  {mainFile, "    retentionDays: logRetentionDays\n", "", []string{`logRetentionDays is not used`, `retentionDays of infra/modules/monitoring.bicep is required`}},
+		"unknown output":     {mainFile, "identity.outputs.clientId", "identity.outputs.clientID", []string{`has no output clientID`}},
+		"outputs of a param": {mainFile, "= storage.outputs.name", "= tags.outputs.name", []string{`tags is no module`}},
+		"nothing to use":     {paramFile, "using 'main.bicep'", "using 'other.bicep'", []string{`there is no file "other.bicep"`}},
+		"value for nothing":  {paramFile, "param location =", "param region =", []string{`location of infra/main.bicep is required`, `main.bicep has no parameter region`}},
+	}
+}
+
+func typeFixtures() map[string]badFixture {
+	return map[string]badFixture{
+		"unknown API version": {
+			logFile, "workspaces@2023-09-01", "workspaces@2023-09-02",
+			[]string{`known-types.json:1: .*workspaces@2023-09-01 is not used`, `workspaces@2023-09-02 is not in`},
+		},
+		"child without parent": {appFile, "  parent: app\n  name: 'authsettingsV2'", "  name: 'authsettingsV2'", []string{`resource auth is a child`}},
+		"stale type": {
+			knownFile, `"types": {`, `"types": {"Microsoft.Cache/redis@2024-03-01": "https://x/2024-03-01/types.md",`,
+			[]string{`redis@2024-03-01 is not used`},
+		},
+		"preview version": {
+			knownFile, `"types": {`, `"types": {"Microsoft.Cache/redis@2024-03-01-preview": "https://x/2024-03-01-preview/types.md",`,
+			[]string{`no stable API version`},
+		},
+		"source of another version": {
+			knownFile, "generated/iothub/microsoft.devices/2023-06-30/", "generated/iothub/microsoft.devices/2021-07-02/",
+			[]string{`IotHubs@2023-06-30: the source does not name its API version`},
+		},
+		"unknown role": { // Contributor
+			accessFile, "4fc6c259-987e-4a07-842e-c321cc9d413f", "b24988ac-6180-42a0-ab88-20f7382dd24c",
+			[]string{`IoT Hub Data Contributor is not used`, `b24988ac-.* is not the id of a role`},
+		},
+		"role of another name": {
+			storeFile, "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3", "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+			[]string{`Storage Table Data Contributor is not used`, `tableDataContributorRoleId holds the id of "Storage Queue Data Contributor"`},
+		},
+		"assignment to the whole group": {accessFile, "  scope: hub\n", "", []string{`assignment access reaches beyond one resource`}},
+		"principal type missing":        {logFile, "    principalType: 'ServicePrincipal'\n", "", []string{`principalType must be ServicePrincipal`}},
+		"role by another road":          {logFile, "subscriptionResourceId('Microsoft.Authorization/roleDefinitions', metricsPublisherRoleId)", "'/x/${metricsPublisherRoleId}'", []string{`must be made by subscriptionResourceId`}},
+		"role without a source":         {knownFile, "\"source\": \"https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/monitor\"", "\"source\": \"\"", []string{`Monitoring Metrics Publisher needs an id and a source`}},
+	}
+}
+
+func secretFixtures() map[string]badFixture {
+	const output = "output componentName string = component.name"
+	return map[string]badFixture{
+		"no description":         {idFile, "@description('Azure region.')\n", "", []string{`param location has no description`}},
+		"empty description":      {idFile, "@description('Azure region.')", "@description(' ')", []string{`param location has no description`}},
+		"output undescribed":     {hubFile, "@description('Name of the hub.')\noutput", "output", []string{`output name has no description`}},
+		"keys in an output":      {storeFile, "string = account.name", "string = account.listKeys().keys[0].value", []string{`account.listKeys fetches a secret`}},
+		"keys in a variable":     {storeFile, "var queueNames", "var k = listKeys(account.id, '2023-05-01')\nvar queueNames", []string{`no function listKeys`, `var k is not used`, `listKeys fetches a secret`}},
+		"telemetry key":          {logFile, output, "output componentName string = component.properties.InstrumentationKey", []string{`output componentName holds InstrumentationKey`}},
+		"secret by a variable":   {logFile, output, "var s = '${component.properties.ConnectionString}'\n@description('X.')\noutput componentName string = s", []string{`output componentName holds ConnectionString`}},
+		"secure parameter":       {logFile, output, "@secure()\n@description('X.')\nparam s string = ''\n@description('X.')\noutput componentName string = s", []string{`holds the secure parameter s`}},
+		"output named a secret":  {mainFile, "output IDENTITY_CLIENT_ID", "output STORAGE_CONNECTION_STRING", []string{`named like a secret`}},
+		"output of a whole hub":  {hubFile, "output name string = hub.name", "output name object = hub.properties", []string{`is a whole object`}},
+		"description misspelled": {hubFile, "@description('Size of the hub.')", "@describe('Size of the hub.')", []string{`no decorator describe`, `param sku has no description`}},
+	}
+}
+
+func securityFixtures() map[string]badFixture {
+	return map[string]badFixture{
+		"account keys":       {storeFile, "allowSharedKeyAccess: false", "allowSharedKeyAccess: true", []string{`allowSharedKeyAccess must be false`}},
+		"keys by parameter":  {storeFile, "allowSharedKeyAccess: false", "allowSharedKeyAccess: !privateOnly", []string{`allowSharedKeyAccess must be false`}},
+		"public blobs":       {storeFile, "    allowBlobPublicAccess: false\n", "", []string{`allowBlobPublicAccess must be false`}},
+		"public container":   {storeFile, "publicAccess: 'None'", "publicAccess: 'Blob'", []string{`publicAccess must be 'None'`}},
+		"http storage":       {storeFile, "supportsHttpsTrafficOnly: true", "supportsHttpsTrafficOnly: false", []string{`supportsHttpsTrafficOnly must be true`}},
+		"old TLS, storage":   {storeFile, "'TLS1_2'", "'TLS1_0'", []string{`minimumTlsVersion must be 'TLS1_2'`}},
+		"http app":           {appFile, "httpsOnly: true", "httpsOnly: false", []string{`httpsOnly must be true`}},
+		"old TLS, app":       {appFile, "      minTlsVersion: '1.2'", "      minTlsVersion: '1.0'", []string{`siteConfig.minTlsVersion must be`}},
+		"old TLS, scm":       {appFile, "      scmMinTlsVersion: '1.2'\n", "", []string{`scmMinTlsVersion must be`}},
+		"FTP":                {appFile, "ftpsState: 'Disabled'", "ftpsState: 'FtpsOnly'", []string{`ftpsState must be 'Disabled'`}},
+		"FTP credentials":    {appFile, "name: 'ftp'\n  properties: {\n    allow: false", "name: 'ftp'\n  properties: {\n    allow: true", []string{`properties.allow must be false`}},
+		"scm credentials":    {appFile, "name: 'scm'", "name: 'ftp'", []string{`basic publishing credentials \(scm\)`}},
+		"credentials, maybe": {appFile, "resource scmCredentials 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' =", "resource scmCredentials 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = if (isFlex)", []string{`basic publishing credentials \(scm\)`}},
+		"hub policies":       {hubFile, "    disableLocalAuth: true\n", "", []string{`disableLocalAuth must be true`}},
+		"old TLS, hub":       {hubFile, "    minTlsVersion: '1.2'\n", "", []string{`minTlsVersion must be '1.2'`}},
+		"telemetry keys":     {logFile, "DisableLocalAuth: true", "DisableLocalAuth: false", []string{`DisableLocalAuth must be true`}},
+	}
+}
+
+func settingFixtures() map[string]badFixture {
+	const timer = "  { name: 'FLEETJOBS_TIMER_SCHEDULE', value: timerSchedule }\n"
+	return map[string]badFixture{
+		"setting misspelled":   {appFile, "'FLEETJOBS_LOG_LEVEL'", "'FLEETJOBS_LOGLEVEL'", []string{`FLEETJOBS_LOGLEVEL is not in docs`}},
+		"setting undocumented": {"docs/environment.md", "| `IOTHUB_HOSTNAME` |", "| `IOTHUB_HOST` |", []string{`IOTHUB_HOSTNAME is not in docs`}},
+		"timer not set":        {appFile, timer, "  { name: 'FLEETJOBS_SLICE_SECONDS', value: timerSchedule }\n", []string{`FLEETJOBS_TIMER_SCHEDULE is not always set`}},
+		"timer on one plan":    {appFile, "concat(handlerSettings,", "concat(isFlex ? handlerSettings : [],", []string{`accountName is not always`, `credential is not`, `clientId is not`, `IOTHUB_HOSTNAME is not`, `TIMER_SCHEDULE is not`}},
+		"connection string":    {appFile, timer, timer + "  { name: 'IOTHUB_CONNECTION_STRING', value: timerSchedule }\n", []string{`IOTHUB_CONNECTION_STRING holds a key`}},
+		"unclear settings":     {appFile, "publicUrlSettings, runtimeSettings", "publicUrlSettings, authAllowedClientIds, runtimeSettings", []string{`cannot tell which settings "authAllowedClientIds" are`}},
+		"function gone":        {appFile, "'function:RunShard'", "'function:RunShards'", []string{`no function RunShards`}},
+		"queue not created":    {storeFile, ", 'fleetjobs-work-poison'", "", []string{`nothing creates the queue fleetjobs-work-poison`}},
+		"other queue":          {"functions/RunShard/function.json", "fleetjobs-work", "fleetjobs-tasks", []string{`queue fleetjobs-tasks`, `queue fleetjobs-tasks-poison`}},
+	}
+}
+
+func TestProjectThatCannotBeReadIsAnError(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(t *testing.T, root string){
+		"known types": func(t *testing.T, root string) { change(t, root, knownFile, `"types": {`, `"types": [`) },
+		"settings": func(t *testing.T, root string) {
+			change(t, root, "docs/deploy.md", "## Settings of the platform", "## Other")
+		},
+		"function": func(t *testing.T, root string) {
+			change(t, root, "functions/RunShard/function.json", `"bindings": [`, `"bindings": `)
+		},
+		"infrastructure": func(t *testing.T, root string) { require.NoError(t, os.RemoveAll(filepath.Join(root, "infra"))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := shipped(t)
+			spoil(t, root)
+			absolute, err := filepath.Abs(tools)
+			require.NoError(t, err)
+			_, err = loadProject(t.Context(), root, absolute)
+			require.Error(t, err)
+		})
+	}
+}
