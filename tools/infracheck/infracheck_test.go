@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/config"
 )
 
 const (
@@ -131,4 +133,38 @@ func TestTablesAreThoseOfTheStore(t *testing.T) {
 	}
 	require.NotEmpty(t, names)
 	require.Contains(t, string(storage), "var tableNames = ["+strings.Join(names, ", ")+"]\n")
+}
+
+// The handler checks its settings when it starts; it must take those of the template.
+func TestTheHandlerStartsWithTheSettingsOfTheTemplate(t *testing.T) {
+	t.Parallel()
+	absolute, err := filepath.Abs(tools)
+	require.NoError(t, err)
+	p, err := loadProject(t.Context(), repository, absolute)
+	require.NoError(t, err)
+	schedule := literal(p.files[mainFile].find("timerSchedule").value)
+	values := map[string]string{ // of what is known at deployment only
+		"account.name":                          "stfleetjobsabcdefghijklm",
+		"identity.properties.clientId":          "7e0f5c1c-6c1b-4d52-8f0e-0a9a1d1b2c3d",
+		"iotHubHostName":                        "iot-fleetjobs.azure-devices.net",
+		"timerSchedule":                         schedule,
+		"logLevel":                              literal(p.files[mainFile].find("logLevel").value),
+		"publicUrl":                             "https://jobs.example.com",
+		"component.properties.ConnectionString": "InstrumentationKey=0",
+	}
+	environ := []string{"WEBSITE_HOSTNAME=func-fleetjobs.azurewebsites.net", "FUNCTIONS_APP_ROOT_PATH=" + repository}
+	app := p.files[appFile]
+	for _, s := range app.settings(property(app.find("app").body(), "properties.siteConfig.appSettings"), true) {
+		value := property(s.node, "value")
+		if known, ok := values[value.Text]; ok {
+			environ = append(environ, s.name+"="+known)
+		} else {
+			environ = append(environ, s.name+"="+literal(value))
+		}
+	}
+	got, err := config.Load(environ)
+	require.NoError(t, err)
+	require.Equal(t, schedule, got.TimerSchedule)
+	require.Equal(t, "managedidentity", got.Storage.Credential)
+	require.Equal(t, "iot-fleetjobs.azure-devices.net", got.Hub.Hostname)
 }
