@@ -32,7 +32,7 @@ func run(args []string, out io.Writer) error {
 		return err
 	}
 	if *version == "" || flags.NArg() == 0 {
-		return errors.New("usage: sbom -version <version> <zip>...")
+		return errors.New("usage: sbom -version <version> <zip> [<zip>]")
 	}
 	for _, path := range flags.Args() {
 		name, isZip := strings.CutSuffix(path, ".zip")
