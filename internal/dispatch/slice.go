@@ -58,7 +58,7 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 }
 
 const (
-	slotWait     = 250 * time.Millisecond
+	slotWait     = time.Second
 	maxBusyDelay = 16 * time.Second
 )
 
