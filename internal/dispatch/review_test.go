@@ -253,7 +253,7 @@ func TestReviewAFinishedRunIsReportedAtOnce(t *testing.T) {
 			last = e.EndedAt
 		}
 	}
-	require.Less(t, run.EndedAt.Sub(last), 500*time.Millisecond)
+	require.Less(t, run.EndedAt.Sub(last), 2*time.Second, "what the API promises")
 }
 
 // hangingHub never answers the first queries, as long as their context lives.

@@ -107,7 +107,6 @@ func TestFunctionTimeoutKillsTheNeighbours(t *testing.T) {
 	neighbour := background(t.Context(), h.URL()+"/x?do=sleep:1h")
 	require.Equal(t, 500, <-slow)
 	require.Equal(t, 500, <-neighbour)
-	require.Less(t, time.Since(start), 2200*time.Millisecond, "the neighbour was killed before its own time was up")
 	awaitNewProcess(t, h, old)
 	require.Equal(t, 1, h.Stats()["Job"].TimedOut)
 	require.Equal(t, 2, h.Stats()["Job"].Failed)
