@@ -1,3 +1,5 @@
+// Package test holds the end-to-end scenarios: the packaged app as real processes behind the local Functions host, on Azurite
+// and the IoT Hub simulator. What one package does alone is tested beside that package.
 package test
 
 import (

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -17,39 +16,19 @@ func jobShowEntry() entry {
 		example: `
 fleetjobs job show reboot-42
 fleetjobs job show reboot-42 --json | jq .deviceJobStatistics`,
-		make: func(m *Main) command { return &jobShow{m: m, connection: connection{m: m}} },
+		make: func(m *Main) command {
+			return newOneJob(m, "job show", "print the job as JSON", func(ctx context.Context, api *client.Client, id string, asJSON bool) error {
+				job, err := api.Job(ctx, id)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return m.printJSON(job.Raw)
+				}
+				return m.describe(job)
+			})
+		},
 	}
-}
-
-type jobShow struct {
-	m *Main
-	connection
-	json bool
-}
-
-func (c *jobShow) flags(fs *flag.FlagSet) {
-	fs.BoolVar(&c.json, "json", false, "print the job as JSON")
-	c.connection.flags(fs)
-}
-
-func (c *jobShow) run(ctx context.Context, args []string) error {
-	id, err := oneArg("job show", "a job id", args)
-	if err != nil {
-		return err
-	}
-	api, err := c.open()
-	if err != nil {
-		return err
-	}
-	defer api.Close()
-	job, err := api.Job(ctx, id)
-	if err != nil {
-		return err
-	}
-	if c.json {
-		return c.m.printJSON(job.Raw)
-	}
-	return c.m.describe(job)
 }
 
 // describe prints a job as names and values.

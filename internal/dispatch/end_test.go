@@ -124,7 +124,7 @@ func TestASliceHandsOnWhatItsTimeDoesNotReach(t *testing.T) {
 	w := newWorld(t, opts)
 	w.hub.populate(100)
 	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // a device that takes its time
 		return iothub.MethodResult{Status: 200}, nil
 	}
 	run := w.ended(w.create(lockDoor))
