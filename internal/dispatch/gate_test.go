@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// The sleeps of this file pass on the fake clock of testing/synctest: they take no time.
+
 func TestTheGateHoldsItsCapacity(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -83,9 +83,9 @@ func (w *world) touch(id string) {
 	}
 }
 
-// TestReviewASupervisionThatMeetsAConflictGoesOn: a pass that has stored its generation with the roll-up and then loses the
+// TestASupervisionThatMeetsAConflictGoesOn: a pass that has stored its generation with the roll-up and then loses the
 // race for the run's row still sends the next message. The timer, which would repair it, is out of play.
-func TestReviewASupervisionThatMeetsAConflictGoesOn(t *testing.T) {
+func TestASupervisionThatMeetsAConflictGoesOn(t *testing.T) {
 	t.Parallel()
 	opts := quick
 	opts.Silence = time.Hour
@@ -104,9 +104,9 @@ func TestReviewASupervisionThatMeetsAConflictGoesOn(t *testing.T) {
 	require.Less(t, time.Since(began), 8*time.Second)
 }
 
-// TestReviewARunEndsOnlyWithEveryShardCounted: a shard that ends while its rows are listed page by page shows in neither
+// TestARunEndsOnlyWithEveryShardCounted: a shard that ends while its rows are listed page by page shows in neither
 // list. Such a pass must not end the run.
-func TestReviewARunEndsOnlyWithEveryShardCounted(t *testing.T) {
+func TestARunEndsOnlyWithEveryShardCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(150)
@@ -123,7 +123,7 @@ func TestReviewARunEndsOnlyWithEveryShardCounted(t *testing.T) {
 	require.Equal(t, 150, w.ended(id).Counts().Of(job.Succeeded))
 }
 
-func TestReviewATakenIDUnderANewKeyIsAConflict(t *testing.T) {
+func TestATakenIDUnderANewKeyIsAConflict(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.create(lockDoor)
@@ -134,7 +134,7 @@ func TestReviewATakenIDUnderANewKeyIsAConflict(t *testing.T) {
 	require.ErrorIs(t, err, job.ErrConflict)
 }
 
-func TestReviewAPanicInACallEndsThatDeviceOnly(t *testing.T) {
+func TestAPanicInACallEndsThatDeviceOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(20)
@@ -151,8 +151,8 @@ func TestReviewAPanicInACallEndsThatDeviceOnly(t *testing.T) {
 	require.Contains(t, e.ErrorText(), "nobody foresaw")
 }
 
-// TestReviewAProbeDoesNotWaitForASlowCall: the hub is asked again through a shard that nobody holds.
-func TestReviewAProbeDoesNotWaitForASlowCall(t *testing.T) {
+// TestAProbeDoesNotWaitForASlowCall: the hub is asked again through a shard that nobody holds.
+func TestAProbeDoesNotWaitForASlowCall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(200)
@@ -179,7 +179,7 @@ func TestReviewAProbeDoesNotWaitForASlowCall(t *testing.T) {
 	require.Equal(t, 200, w.ended(id).Counts().Of(job.Succeeded))
 }
 
-func TestReviewATargetThatNobodyCanReadFailsTheRun(t *testing.T) {
+func TestATargetThatNobodyCanReadFailsTheRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.devices = []string{"good", "not an id"}
@@ -188,9 +188,9 @@ func TestReviewATargetThatNobodyCanReadFailsTheRun(t *testing.T) {
 	require.Contains(t, run.FailureReason, "not an id")
 }
 
-// TestReviewAThrottledSelectionGoesOnWhereItIs: a short wait does not end the stretch, which would read back all that was
+// TestAThrottledSelectionGoesOnWhereItIs: a short wait does not end the stretch, which would read back all that was
 // selected.
-func TestReviewAThrottledSelectionGoesOnWhereItIs(t *testing.T) {
+func TestAThrottledSelectionGoesOnWhereItIs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(250)
@@ -211,7 +211,7 @@ func TestReviewAThrottledSelectionGoesOnWhereItIs(t *testing.T) {
 	require.Zero(t, recalled.Load())
 }
 
-func TestReviewAClosedGateCostsNoClaim(t *testing.T) {
+func TestAClosedGateCostsNoClaim(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(100)
@@ -239,8 +239,8 @@ func TestReviewAClosedGateCostsNoClaim(t *testing.T) {
 	require.Zero(t, claims.Load())
 }
 
-// TestReviewAFinishedRunIsReportedAtOnce: the worker of the last shard moves the run on itself.
-func TestReviewAFinishedRunIsReportedAtOnce(t *testing.T) {
+// TestAFinishedRunIsReportedAtOnce: the worker of the last shard moves the run on itself.
+func TestAFinishedRunIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(10)
@@ -278,8 +278,8 @@ func (h *hangingHub) QueryPage(ctx context.Context, q, c string, n int) (iothub.
 	}
 }
 
-// TestReviewASlowQueryKeepsItsClaim: however long the hub takes, one planner asks, and goes on or blocks the run.
-func TestReviewASlowQueryKeepsItsClaim(t *testing.T) {
+// TestASlowQueryKeepsItsClaim: however long the hub takes, one planner asks, and goes on or blocks the run.
+func TestASlowQueryKeepsItsClaim(t *testing.T) {
 	t.Parallel()
 	opts := quick
 	opts.Lease, opts.Silence, opts.Attempts = 600*time.Millisecond, 200*time.Millisecond, 4
@@ -294,8 +294,8 @@ func TestReviewASlowQueryKeepsItsClaim(t *testing.T) {
 	require.Equal(t, int64(1), hub.most.Load())
 }
 
-// TestReviewClocksMayDiffer: processes whose clocks differ by ten seconds call no device twice.
-func TestReviewClocksMayDiffer(t *testing.T) {
+// TestClocksMayDiffer: processes whose clocks differ by ten seconds call no device twice.
+func TestClocksMayDiffer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(500)
@@ -317,8 +317,8 @@ func TestReviewClocksMayDiffer(t *testing.T) {
 	require.Equal(t, int64(500), calls.Load())
 }
 
-// TestReviewACancelTellsWhoMayHaveBeenReached: a device that a dead worker was calling is not told as never called.
-func TestReviewACancelTellsWhoMayHaveBeenReached(t *testing.T) {
+// TestACancelTellsWhoMayHaveBeenReached: a device that a dead worker was calling is not told as never called.
+func TestACancelTellsWhoMayHaveBeenReached(t *testing.T) {
 	t.Parallel()
 	opts := quick
 	opts.CallsInFlight, opts.Lease = 4, 2*time.Second

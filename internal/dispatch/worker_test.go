@@ -25,15 +25,15 @@ func slow(w *world, d time.Duration) *atomic.Int64 {
 	var calls atomic.Int64
 	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
 		calls.Add(1)
-		time.Sleep(d)
+		time.Sleep(d) // a device that takes its time
 		return iothub.MethodResult{Status: 200}, nil
 	}
 	return &calls
 }
 
-// TestReviewNoCallStartsAfterTheClaimWhileStorageHangs: a worker that waits for storage does not go on calling devices that
+// TestNoCallStartsAfterTheClaimWhileStorageHangs: a worker that waits for storage does not go on calling devices that
 // others may claim meanwhile.
-func TestReviewNoCallStartsAfterTheClaimWhileStorageHangs(t *testing.T) {
+func TestNoCallStartsAfterTheClaimWhileStorageHangs(t *testing.T) {
 	t.Parallel()
 	opts := quick
 	opts.Lease, opts.CallsInFlight = time.Second, 2
@@ -49,9 +49,9 @@ func TestReviewNoCallStartsAfterTheClaimWhileStorageHangs(t *testing.T) {
 	}})
 	id := w.create(lockDoor)
 	w.run(func(context.Context) bool { return len(hangs) > 0 }) // and from here on nothing is delivered
-	time.Sleep(opts.Lease)
+	time.Sleep(opts.Lease)                                      // until the claim has ended by the clock; nothing else tells
 	called := calls.Load()
-	time.Sleep(opts.Lease / 2)
+	time.Sleep(opts.Lease / 2) // nothing may happen in this time
 	require.Equal(t, called, calls.Load())
 	require.Less(t, called, int64(100))
 	close(heals)
@@ -59,9 +59,9 @@ func TestReviewNoCallStartsAfterTheClaimWhileStorageHangs(t *testing.T) {
 	require.Equal(t, int64(100), calls.Load())
 }
 
-// TestReviewOutcomesSurviveAStorageThatFailsForAWhile: what a slice came to is not given up, so that no device is called
+// TestOutcomesSurviveAStorageThatFailsForAWhile: what a slice came to is not given up, so that no device is called
 // again.
-func TestReviewOutcomesSurviveAStorageThatFailsForAWhile(t *testing.T) {
+func TestOutcomesSurviveAStorageThatFailsForAWhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(100)
@@ -79,9 +79,9 @@ func TestReviewOutcomesSurviveAStorageThatFailsForAWhile(t *testing.T) {
 	require.Equal(t, int64(100), calls.Load())
 }
 
-// TestReviewTheTimeLimitHoldsWithoutASupervisor: messages that come after the time limit start nothing, even when nobody has
+// TestTheTimeLimitHoldsWithoutASupervisor: messages that come after the time limit start nothing, even when nobody has
 // stopped the run yet.
-func TestReviewTheTimeLimitHoldsWithoutASupervisor(t *testing.T) {
+func TestTheTimeLimitHoldsWithoutASupervisor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(100)
@@ -91,7 +91,7 @@ func TestReviewTheTimeLimitHoldsWithoutASupervisor(t *testing.T) {
 	require.NoError(t, err)
 	d := w.current().d
 	require.NoError(t, d.Handle(t.Context(), Delivery{Body: fmt.Appendf(nil, `{"kind":"plan","run":%q}`, rec.RunID), Owner: "a"}))
-	time.Sleep(1100 * time.Millisecond)
+	time.Sleep(1100 * time.Millisecond) // past the time limit
 	require.NoError(t, d.Handle(t.Context(), Delivery{Body: fmt.Appendf(nil, `{"kind":"shard","run":%q}`, rec.RunID), Owner: "b"}))
 	require.Zero(t, calls.Load())
 	require.Equal(t, 100, w.ended(id).Counts().ReasonMap()["notStarted"])
