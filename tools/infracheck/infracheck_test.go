@@ -27,11 +27,9 @@ func shipped(t *testing.T) string {
 		require.NoError(t, os.CopyFS(filepath.Join(root, dir), os.DirFS(filepath.Join(repository, dir))))
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(root, "docs"), 0o755))
-	for name := range settingTables {
-		content, err := os.ReadFile(filepath.Join(repository, name))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(root, name), content, 0o600))
-	}
+	content, err := os.ReadFile(filepath.Join(repository, settingsPage))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(root, settingsPage), content, 0o600))
 	return root
 }
 
@@ -167,4 +165,25 @@ func TestTheHandlerStartsWithTheSettingsOfTheTemplate(t *testing.T) {
 	require.Equal(t, schedule, got.TimerSchedule)
 	require.Equal(t, "managedidentity", got.Storage.Credential)
 	require.Equal(t, "iot-fleetjobs.azure-devices.net", got.Hub.Hostname)
+}
+
+// What the page says that the deployment sets, the template does set.
+func TestSettingsOfTheDeploymentAreThoseOfThePage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join(repository, settingsPage))
+	require.NoError(t, err)
+	absolute, err := filepath.Abs(tools)
+	require.NoError(t, err)
+	p, err := loadProject(t.Context(), repository, absolute)
+	require.NoError(t, err)
+	app := p.files[appFile]
+	set := map[string]bool{}
+	for _, s := range app.settings(property(app.find("app").body(), "properties.siteConfig.appSettings"), true) {
+		set[s.name] = true
+	}
+	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| [^|]*the deployment[^|]* \\|").FindAllStringSubmatch(string(page), -1)
+	require.NotEmpty(t, rows)
+	for _, row := range rows {
+		require.Contains(t, set, row[1])
+	}
 }

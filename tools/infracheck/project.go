@@ -95,11 +95,10 @@ func (p *project) readSources(ctx context.Context, root string, g grammar) error
 	return nil
 }
 
-// settingTables are the sections with a table of settings, names in the first column.
-var settingTables = map[string][]string{
-	"docs/environment.md": {"The handler's settings", "Settings of others"},
-	"docs/deploy.md":      {"Settings of the platform"},
-}
+const settingsPage = "docs/environment.md"
+
+// settingTables are the sections of that page with a table of settings, names in the first column.
+var settingTables = []string{"The handler's settings", "Settings of others"}
 
 var (
 	tableRow = regexp.MustCompile("(?m)^\\| (`[^|]*) \\|")
@@ -107,21 +106,19 @@ var (
 )
 
 func (p *project) readSettings(root string) error {
-	for name, sections := range settingTables {
-		content, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
-		if err != nil {
-			return fmt.Errorf("read the documented settings: %w", err)
+	content, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(settingsPage)))
+	if err != nil {
+		return fmt.Errorf("read the documented settings: %w", err)
+	}
+	for _, section := range settingTables {
+		_, text, found := strings.Cut(string(content), "\n## "+section+"\n")
+		if !found {
+			return fmt.Errorf("read the documented settings: %s has no section %q", settingsPage, section)
 		}
-		for _, section := range sections {
-			_, text, found := strings.Cut(string(content), "\n## "+section+"\n")
-			if !found {
-				return fmt.Errorf("read the documented settings: %s has no section %q", name, section)
-			}
-			text, _, _ = strings.Cut(text, "\n## ")
-			for _, row := range tableRow.FindAllStringSubmatch(text, -1) {
-				for _, setting := range backtick.FindAllStringSubmatch(row[1], -1) {
-					p.settings[setting[1]] = true
-				}
+		text, _, _ = strings.Cut(text, "\n## ")
+		for _, row := range tableRow.FindAllStringSubmatch(text, -1) {
+			for _, setting := range backtick.FindAllStringSubmatch(row[1], -1) {
+				p.settings[setting[1]] = true
 			}
 		}
 	}

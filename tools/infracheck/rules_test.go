@@ -183,7 +183,7 @@ func TestProjectThatCannotBeReadIsAnError(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, root string){
 		"known types": func(t *testing.T, root string) { change(t, root, knownFile, `"types": {`, `"types": [`) },
 		"settings": func(t *testing.T, root string) {
-			change(t, root, "docs/deploy.md", "## Settings of the platform", "## Other")
+			change(t, root, settingsPage, "## Settings of others", "## Other")
 		},
 		"function": func(t *testing.T, root string) {
 			change(t, root, "functions/RunShard/function.json", `"bindings": [`, `"bindings": `)
