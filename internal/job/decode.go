@@ -23,13 +23,14 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		return Definition{}, faults
 	}
 	o.only("jobId", "type", "cloudToDeviceMethod", "updateTwin", "queryCondition", "deviceIds", "startTime",
-		"maxExecutionTimeInSeconds")
+		"maxExecutionTimeInSeconds", "notifications")
 	def := Definition{
 		JobID:                     o.text("jobId"),
 		Type:                      Type(o.text("type")),
 		QueryCondition:            o.text("queryCondition"),
 		StartTime:                 o.instant("startTime"),
 		MaxExecutionTimeInSeconds: o.integer("maxExecutionTimeInSeconds", 0, 1, MaxExecutionSecs),
+		Notifications:             o.notifications(),
 	}
 	if o.has("jobId") && !jobID(def.JobID) {
 		o.fault("jobId", o.members["jobId"], jobIDRule)

@@ -31,6 +31,8 @@ type Definition struct {
 	StartTime time.Time `json:"startTime,omitzero"`
 	// MaxExecutionTimeInSeconds counts from the start; no new call starts after it. 0 means no limit.
 	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
+	// Notifications is nil when nobody is to be called.
+	Notifications *Notifications `json:"notifications,omitempty"`
 }
 
 // Method is a direct method call (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-direct-methods).
@@ -78,6 +80,7 @@ const (
 	MaxConditionChars = 8000 // the whole query may have 8192
 	MaxExecutionSecs  = 366 * 24 * 3600
 	MaxStartAhead     = 10 * 366 * 24 * time.Hour
+	MaxCallbackURL    = 2048
 )
 
 // Record is a stored job.
@@ -100,6 +103,10 @@ type Record struct {
 	EndedAt       time.Time
 	Devices       int
 	Counts        Counts
+
+	// Deliveries are the events that somebody is told of. Owed says that the store lists the job for those that are pending.
+	Deliveries []Delivery `json:",omitempty"`
+	Owed       bool       `json:",omitempty"`
 
 	// Rev is the store's revision of the row that was read.
 	Rev string `json:"-"`

@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -38,7 +39,7 @@ const maxFaults = 50
 func (f *Faults) add(field, value, rule string) {
 	switch {
 	case len(*f) < maxFaults:
-		*f = append(*f, Fault{Field: field, Value: shown(value), Rule: rule})
+		*f = append(*f, Fault{Field: field, Value: shown(withoutQuery(value)), Rule: rule})
 	case len(*f) == maxFaults:
 		*f = append(*f, Fault{Field: "body", Rule: fmt.Sprintf("has more faults; these are the first %d", maxFaults)})
 	}
@@ -51,6 +52,12 @@ func FaultsOf(err error) Faults {
 	}
 	return nil
 }
+
+// addressQuery finds what follows an address in a value, in whatever notation JSON allows.
+var addressQuery = regexp.MustCompile(`(?is)(https?:[\\/]+[^?]*?)(?:\?|\\u003f).*`)
+
+// withoutQuery cuts a value behind the path of an address: the query of a callback lets anybody in who knows it.
+func withoutQuery(value string) string { return addressQuery.ReplaceAllString(value, "$1?…") }
 
 const shownValue = 80
 
