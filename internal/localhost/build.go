@@ -19,6 +19,7 @@ type builder struct {
 	config    hostConfig
 	functions []*function
 	keys      Keys
+	cors      cors
 	log       *slog.Logger
 	output    *handlerOutput
 	transport *http.Transport
@@ -50,6 +51,9 @@ func newBuilder(options Options) (*builder, error) {
 		return nil, err
 	}
 	if b.functions, err = loadFunctions(b.root, b.config, b.env); err != nil {
+		return nil, err
+	}
+	if b.cors, err = corsOf(options, b.root); err != nil {
 		return nil, err
 	}
 	if err := checkExecutable(b.config); err != nil {
@@ -118,7 +122,7 @@ func (b *builder) instance(id int, stop func(error)) *instance {
 
 func (b *builder) server(instances []*instance) *server {
 	return &server{
-		config: b.config, functions: b.functions, keys: b.keys, enforce: b.options.EnforceKeys, origins: b.options.CORS,
+		config: b.config, functions: b.functions, keys: b.keys, enforce: b.options.EnforceKeys, cors: b.cors,
 		instances: instances, invoker: b.invoker, manual: b.manual,
 	}
 }

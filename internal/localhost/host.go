@@ -34,7 +34,8 @@ type Options struct {
 	Keys Keys
 	// EnforceKeys demands keys as Azure does. Core Tools do not unless told to.
 	EnforceKeys bool
-	// CORS lists the origins that browsers may call from; "*" is all.
+	// CORS lists the origins that browsers may call from; "*" is all. If nil, Host.CORS and Host.CORSCredentials of
+	// local.settings.json in AppRoot count, if there is one.
 	CORS []string
 	// Logger gets what the host has to say. Default: nothing is logged.
 	Logger *slog.Logger

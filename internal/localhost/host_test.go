@@ -133,6 +133,50 @@ func TestBrowsersAreAnsweredByTheHost(t *testing.T) {
 	require.Len(t, a.requests(t), 1, "preflight requests do not reach the handler")
 }
 
+func TestBrowsersAreAllowedByLocalSettings(t *testing.T) {
+	t.Parallel()
+	const settings = `{"IsEncrypted": false, "Values": {}, "Host": {"CORS": "http://localhost:5173, https://app.example", "CORSCredentials": true}}`
+	a := newApp(t, map[string]string{"Job/function.json": httpFunction("x", "anonymous"), "local.settings.json": settings})
+	h := a.start(t)
+	ask := func(origin string) http.Header {
+		return do(t, http.MethodGet, h.URL()+"/x", nil, "Origin: "+origin).header
+	}
+	for _, origin := range []string{"http://localhost:5173", "https://app.example"} {
+		require.Equal(t, origin, ask(origin).Get("Access-Control-Allow-Origin"))
+		require.Equal(t, "true", ask(origin).Get("Access-Control-Allow-Credentials"))
+	}
+	require.Empty(t, ask("https://app.example:8443").Get("Access-Control-Allow-Origin"))
+	require.Empty(t, ask("https://evil.example").Get("Access-Control-Allow-Credentials"))
+	preflight := do(t, http.MethodOptions, h.URL()+"/x", nil, "Origin: https://app.example", "Access-Control-Request-Method: DELETE")
+	require.Equal(t, 204, preflight.status)
+	require.Equal(t, "DELETE", preflight.header.Get("Access-Control-Allow-Methods"))
+	require.Equal(t, "true", preflight.header.Get("Access-Control-Allow-Credentials"))
+}
+
+func TestOptionsComeBeforeLocalSettings(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, map[string]string{
+		"Job/function.json": httpFunction("x", "anonymous"), "local.settings.json": `{"Host": {"CORS": "https://app.example"}}`,
+	})
+	a.options.CORS = []string{"*"}
+	h := a.start(t)
+	got := do(t, http.MethodGet, h.URL()+"/x", nil, "Origin: https://other.example").header
+	require.Equal(t, "*", got.Get("Access-Control-Allow-Origin"))
+	require.Empty(t, got.Get("Access-Control-Allow-Credentials"))
+}
+
+func TestLocalSettingsThatNoBrowserCanUseAreRefused(t *testing.T) {
+	t.Parallel()
+	for settings, want := range map[string]string{
+		`{"Host": {"CORS": "*", "CORSCredentials": true}}`: "must name the origins",
+		`{"Host": `: "reading local.settings.json",
+	} {
+		a := newApp(t, map[string]string{"Job/function.json": httpFunction("x", "anonymous"), "local.settings.json": settings})
+		_, err := Start(t.Context(), a.options)
+		require.ErrorContains(t, err, want)
+	}
+}
+
 func TestBeforeTheHandlerIsReadyTheHostIsNotRunning(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, map[string]string{"Job/function.json": httpFunction("x", "anonymous")},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 	"sync/atomic"
 )
 
@@ -17,7 +16,7 @@ type server struct {
 	functions []*function
 	keys      Keys
 	enforce   bool
-	origins   []string
+	cors      cors
 	instances []*instance
 	invoker   *invoker
 	turn      atomic.Uint64
@@ -30,7 +29,7 @@ type server struct {
 func (s *server) handler(hostCtx, workCtx context.Context) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case s.cors(w, r):
+		case s.cors.answer(w, r):
 		case isAdmin(r.URL.Path):
 			s.admin(w, r)
 		case hostCtx.Err() != nil || !s.ready():
@@ -88,36 +87,6 @@ func (s *server) serveFunction(workCtx context.Context, w http.ResponseWriter, r
 	default:
 		s.envelope(workCtx, in, call{fn: fn, params: params}, w, r)
 	}
-}
-
-// cors adds the headers for allowed origins and answers preflight requests, which never reach a handler. It
-// reports whether the request has been answered.
-func (s *server) cors(w http.ResponseWriter, r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" || len(s.origins) == 0 {
-		return false
-	}
-	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
-	everyone := slices.Contains(s.origins, "*")
-	if everyone || slices.ContainsFunc(s.origins, func(o string) bool { return strings.EqualFold(o, origin) }) {
-		allowed := origin
-		if everyone {
-			allowed = "*"
-		} else {
-			w.Header().Add("Vary", "Origin")
-		}
-		w.Header().Set("Access-Control-Allow-Origin", allowed)
-		if preflight {
-			w.Header().Set("Access-Control-Allow-Methods", r.Header.Get("Access-Control-Request-Method"))
-			if headers := r.Header.Get("Access-Control-Request-Headers"); headers != "" {
-				w.Header().Set("Access-Control-Allow-Headers", headers)
-			}
-		}
-	}
-	if preflight {
-		w.WriteHeader(http.StatusNoContent)
-	}
-	return preflight
 }
 
 // isHopByHop reports whether a header belongs to one connection and is not passed on.
