@@ -52,3 +52,7 @@ bench-small: ## the same with a small fleet, once: shows that the benchmarks wor
 .PHONY: infra-check
 infra-check: ## check infra/ offline: it parses, fits together, names known types and roles, is secure by default
 	go run ./tools/infracheck
+
+.PHONY: connector
+connector: ## make connector/ for Logic Apps from internal/api/openapi.yaml; another one in ARGS="-host <host> -out dist/connector"
+	go run ./tools/connector $(ARGS)
