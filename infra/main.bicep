@@ -74,8 +74,14 @@ param enableVirtualNetwork bool = false
 @description('With enableVirtualNetwork: a private endpoint for the IoT hub too. Devices still come through its public one.')
 param iotHubPrivateEndpoint bool = false
 
+@description('With enableVirtualNetwork: a private endpoint for the app, and none but that. Deployments, too, must then come from the network.')
+param appPrivateEndpoint bool = false
+
 @description('Address space of the virtual network, a /24 at the smallest.')
 param virtualNetworkAddressPrefix string = '10.40.0.0/24'
+
+@description('Origins whose pages may call the API from a browser, such as https://app.example.com. * is every one; credentials are never allowed.')
+param allowedOrigins array = []
 
 @description('Client id of the app registration that callers need a token for (Easy Auth). Empty: function keys alone.')
 param authClientId string = ''
@@ -194,10 +200,25 @@ module app 'modules/app.bicep' = {
     timerSchedule: timerSchedule
     logLevel: logLevel
     publicUrl: publicUrl
+    allowedOrigins: allowedOrigins
+    privateOnly: enableVirtualNetwork && appPrivateEndpoint
     subnetId: enableVirtualNetwork ? network!.outputs.appSubnetId : ''
     authClientId: authClientId
     authTenantId: authTenantId
     authAllowedClientIds: authAllowedClientIds
+  }
+}
+
+module appEndpoint 'modules/app-endpoint.bicep' = if (enableVirtualNetwork && appPrivateEndpoint) {
+  name: 'fleetjobs-app-endpoint'
+  scope: group
+  params: {
+    name: 'pep-func-fleetjobs-${token}'
+    location: location
+    tags: allTags
+    appId: app.outputs.id
+    vnetId: network!.outputs.vnetId
+    subnetId: network!.outputs.endpointSubnetId
   }
 }
 

@@ -17,6 +17,11 @@ param runShardAlwaysReadyInstances = int(readEnvironmentVariable('RUN_SHARD_ALWA
 // Private networking.
 param enableVirtualNetwork = bool(readEnvironmentVariable('ENABLE_VIRTUAL_NETWORK', 'false'))
 
+param appPrivateEndpoint = bool(readEnvironmentVariable('APP_PRIVATE_ENDPOINT', 'false'))
+
+// Origins of web pages that call the API, separated by commas.
+param allowedOrigins = empty(readEnvironmentVariable('ALLOWED_ORIGINS', '')) ? [] : split(readEnvironmentVariable('ALLOWED_ORIGINS', ''), ',')
+
 // Entra ID before the HTTP functions: client id of an app registration.
 param authClientId = readEnvironmentVariable('AUTH_CLIENT_ID', '')
 

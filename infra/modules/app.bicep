@@ -52,6 +52,12 @@ param logLevel string
 @description('FLEETJOBS_PUBLIC_URL. Empty: not set.')
 param publicUrl string
 
+@description('Origins whose pages may call the API from a browser.')
+param allowedOrigins array
+
+@description('Refuse HTTP that does not come through a private endpoint.')
+param privateOnly bool
+
 @description('Subnet that the app joins. Empty: none.')
 param subnetId string
 
@@ -156,6 +162,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
     serverFarmId: plan.id
     reserved: isFlex ? null : true
     httpsOnly: true
+    publicNetworkAccess: privateOnly ? 'Disabled' : 'Enabled'
     clientAffinityEnabled: false
     virtualNetworkSubnetId: inNetwork ? subnetId : null
     vnetRouteAllEnabled: inNetwork && !isFlex ? true : null
@@ -184,6 +191,10 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       ftpsState: 'Disabled'
+      cors: empty(allowedOrigins) ? null : {
+        allowedOrigins: allowedOrigins
+        supportCredentials: false
+      }
       alwaysOn: isDedicated ? true : null
       minimumElasticInstanceCount: isPremium ? max(runShardAlwaysReadyInstances, 1) : null
       functionsRuntimeScaleMonitoringEnabled: isPremium && inNetwork ? true : null
@@ -242,6 +253,9 @@ resource auth 'Microsoft.Web/sites/config@2024-04-01' = if (!empty(authClientId)
 
 @description('Name of the function app.')
 output name string = app.name
+
+@description('Resource id of the function app.')
+output id string = app.id
 
 @description('Base URL of the HTTP API.')
 output url string = 'https://${app.properties.defaultHostName}'

@@ -130,3 +130,9 @@ resource records 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-0
 
 @description('Resource id of the app\'s subnet.')
 output appSubnetId string = '${vnet.id}/subnets/app'
+
+@description('Resource id of the subnet for private endpoints.')
+output endpointSubnetId string = '${vnet.id}/subnets/endpoints'
+
+@description('Resource id of the virtual network.')
+output vnetId string = vnet.id

@@ -121,7 +121,7 @@ func (s *Stack) startHost(ctx context.Context) error {
 	tail := &tail{to: s.options.HandlerOutput}
 	host, err := localhost.Start(context.WithoutCancel(ctx), localhost.Options{
 		AppRoot: s.appRoot, Addr: fmt.Sprintf("127.0.0.1:%d", s.port), Env: s.settings(), Instances: s.options.Instances,
-		Keys: s.keys, EnforceKeys: true, CORS: []string{"*"}, Logger: s.options.Log, HandlerOutput: tail,
+		Keys: s.keys, EnforceKeys: true, Logger: s.options.Log, HandlerOutput: tail,
 		State: s.dataPath("timers"), StopTimeout: 2 * time.Second, HangTimeout: 10 * time.Second,
 	})
 	if err != nil {

@@ -49,6 +49,7 @@ func (p *project) checkSecurity(f *file) {
 		}
 		if kind == "Microsoft.Web/sites" {
 			p.checkPublishing(f, r)
+			p.checkCORS(f, r)
 		}
 	}
 }
@@ -66,4 +67,17 @@ func (p *project) checkPublishing(f *file, site *decl) {
 			p.fault(f, site.node, "security", "resource %s: basic publishing credentials (%s) are not switched off", site.name, channel)
 		}
 	}
+}
+
+// checkCORS asks that no origin, and so not every one, may use the credentials that a browser holds.
+func (p *project) checkCORS(f *file, site *decl) {
+	site.node.walk(func(n *node) bool {
+		if property(n, "allowedOrigins") == nil {
+			return true
+		}
+		if value := property(n, "supportCredentials"); value == nil || value.Text != "false" {
+			p.fault(f, n, "security", "resource %s: cors.supportCredentials must be false", site.name)
+		}
+		return true
+	})
 }

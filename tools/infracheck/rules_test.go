@@ -157,6 +157,8 @@ func securityFixtures() map[string]badFixture {
 		"FTP credentials":    {appFile, "name: 'ftp'\n  properties: {\n    allow: false", "name: 'ftp'\n  properties: {\n    allow: true", []string{`properties.allow must be false`}},
 		"scm credentials":    {appFile, "name: 'scm'", "name: 'ftp'", []string{`basic publishing credentials \(scm\)`}},
 		"credentials, maybe": {appFile, "resource scmCredentials 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' =", "resource scmCredentials 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = if (isFlex)", []string{`basic publishing credentials \(scm\)`}},
+		"browser's cookies":  {appFile, "supportCredentials: false", "supportCredentials: true", []string{`cors.supportCredentials must be false`}},
+		"cookies, by mouth":  {appFile, "        supportCredentials: false\n", "", []string{`cors.supportCredentials must be false`}},
 		"hub policies":       {hubFile, "    disableLocalAuth: true\n", "", []string{`disableLocalAuth must be true`}},
 		"old TLS, hub":       {hubFile, "    minTlsVersion: '1.2'\n", "", []string{`minTlsVersion must be '1.2'`}},
 		"telemetry keys":     {logFile, "DisableLocalAuth: true", "DisableLocalAuth: false", []string{`DisableLocalAuth must be true`}},
