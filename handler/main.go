@@ -101,6 +101,7 @@ func newApp(cfg config.Config, environ []string, logger *slog.Logger) (*app, err
 	a.http = api.New(api.Options{
 		Jobs: a.jobs, Store: a.store, Ready: a.store.Ensure, PublicURL: cfg.PublicURL, Logger: logger, Version: version,
 		RequestID: customhandler.InvocationID,
+		Health:    api.Health{Ticks: a.store, Queue: queue, Hub: hub, Tick: cfg.TickInterval},
 	})
 	return a, nil
 }

@@ -66,7 +66,7 @@ func (h *handler) write(w http.ResponseWriter, r *http.Request, a *answer) {
 	head.Set("Referrer-Policy", "no-referrer") // the address may hold a key
 	head.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	head.Set("Cache-Control", "no-store")
-	if h.version != "" {
+	if h.version != "" && !anonymous(r) {
 		head.Set("X-Fleetjobs-Version", h.version)
 	}
 	if a.tagged {

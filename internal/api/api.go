@@ -55,8 +55,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
-	// Version goes into the X-Fleetjobs-Version header of every answer, which is left out when it is "".
+	// Version goes into the X-Fleetjobs-Version header of every answer that needs a key, which is left out when it is "".
 	Version string
+	// Health is what /api/health/details looks at. Required for that path.
+	Health Health
 	// RequestID names the request of a context in problems and logs, such as customhandler.InvocationID. Default, and
 	// when it gives "": a random id.
 	RequestID func(context.Context) string
@@ -75,6 +77,7 @@ type handler struct {
 	clock     func() time.Time
 	version   string
 	requestID func(context.Context) string
+	health    *health
 	routes    []route
 }
 
@@ -96,6 +99,7 @@ func New(o Options) http.Handler {
 	if h.requestID == nil {
 		h.requestID = func(context.Context) string { return "" }
 	}
+	h.health = newHealth(o.Health, h.now)
 	h.routes = h.table()
 	return h
 }

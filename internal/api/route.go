@@ -31,6 +31,12 @@ type route struct {
 // table lists everything that the API serves; openapi.yaml describes the same.
 func (h *handler) table() []route {
 	return []route{
+		{[]string{"health"}, map[string]endpoint{
+			http.MethodGet: {nil, h.alive},
+		}},
+		{[]string{"health", "details"}, map[string]endpoint{
+			http.MethodGet: {nil, h.healthDetails},
+		}},
 		{[]string{"openapi.yaml"}, map[string]endpoint{
 			http.MethodGet: {nil, h.openAPI},
 		}},

@@ -41,6 +41,29 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	require.Len(t, described, len(served))
 }
 
+// The words of /api/health/details are those that are described, here and for operators.
+func TestEveryWordOfHealthIsExplained(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
+	require.NoError(t, err)
+	page, err := os.ReadFile("../../docs/health.md")
+	require.NoError(t, err)
+	for name, words := range map[string][]any{
+		"HealthProblem": {string(tablesDown), string(queueDown), string(hubDown), string(queueStalled), string(timerOverdue)},
+		"HealthState": {
+			string(partOK), string(partRefused), string(partUnreachable), string(partThrottled), string(partQuotaSpent), string(partFailed),
+		},
+	} {
+		schema := doc.Components.Schemas[name].Value
+		require.Equal(t, words, schema.Enum)
+		for _, word := range words {
+			require.Contains(t, schema.Description, fmt.Sprintf("- `%s`: ", word))
+			require.Contains(t, string(page), fmt.Sprintf("| `%s` | ", word))
+		}
+	}
+	require.Equal(t, []any{string(healthOK), string(unhealthy)}, doc.Components.Schemas["Health"].Value.Properties["status"].Value.Enum)
+}
+
 func TestEveryKindOfProblemIsExplained(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/problems.md")

@@ -19,7 +19,8 @@ const (
 )
 
 // Tick is the timer's work: it starts what is due within the next two ticks, repairs what a crash left, and sees to the
-// deletion of what is gone. It calls no device. One job's fault keeps no other waiting; all are returned together.
+// deletion of what is gone. Last it notes that it got so far. It calls no device. One job's fault keeps no other waiting; all
+// are returned together.
 func (d *Dispatcher) Tick(ctx context.Context) error {
 	now := d.now()
 	due, err := d.store.Due(ctx, now.Add(2*d.opts.Tick))
@@ -32,7 +33,8 @@ func (d *Dispatcher) Tick(ctx context.Context) error {
 	}
 	errs := d.forEach(ctx, due, d.startDue)
 	errs = append(errs, d.forEach(ctx, active, d.repair)...)
-	return errors.Join(append(errs, d.sweep(ctx, now))...)
+	errs = append(errs, d.sweep(ctx, now), d.store.Ticked(ctx, now))
+	return errors.Join(errs...)
 }
 
 // forEach calls work for every id and collects the errors.

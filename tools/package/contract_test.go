@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,34 +37,41 @@ func shipped(t *testing.T) map[string][]binding {
 }
 
 // The host forwards or proxies a request only to a function with exactly an
-// HTTP trigger and an HTTP output.
+// HTTP trigger and an HTTP output. Only liveness is open to strangers.
 func TestHTTPFunctionsAreForwarded(t *testing.T) {
 	t.Parallel()
-	for name, methods := range map[string][]string{"ScheduleJob": {"post", "put", "delete"}, "JobStatus": {"get", "head"}} {
-		b := shipped(t)[name]
-		require.Len(t, b, 2, name)
-		require.Equal(t, "httpTrigger", b[0].Type)
-		require.Equal(t, "function", b[0].AuthLevel)
-		require.Equal(t, methods, b[0].Methods)
-		require.True(t, strings.HasPrefix(b[0].Route, "api/"), name)
-		require.Equal(t, binding{Type: "http", Direction: "out", Name: "res"}, b[1])
+	for name, want := range map[string]binding{
+		"Health":      {AuthLevel: "anonymous", Methods: []string{"get", "head"}, Route: "api/health"},
+		"JobStatus":   {AuthLevel: "function", Methods: []string{"get", "head"}, Route: "api/{*rest}"},
+		"ScheduleJob": {AuthLevel: "function", Methods: []string{"post", "put", "delete"}, Route: "api/jobs/{*rest}"},
+	} {
+		want.Type, want.Direction, want.Name = "httpTrigger", "in", "req"
+		require.Equal(t, []binding{want, {Type: "http", Direction: "out", Name: "res"}}, shipped(t)[name], name)
 	}
 }
 
-// Routes are tried in the order of function names, first match wins: no two
-// functions may answer the same method unless their routes cannot overlap.
+// Routes are tried in the order of function names, first match wins. Of two
+// functions that answer the same method the first one must have a path of its
+// own, without parameters, so that it takes no other.
 func TestNoRouteHidesAnother(t *testing.T) {
 	t.Parallel()
-	taken := make(map[string]string)
-	for name, bindings := range shipped(t) {
-		for _, method := range bindings[0].Methods {
-			require.Empty(t, taken[method], "%s of %s", method, name)
-			taken[method] = name
+	functions := shipped(t)
+	names := slices.SortedFunc(maps.Keys(functions), func(a, b string) int { // as the host does, without regard to case
+		return strings.Compare(strings.ToLower(a), strings.ToLower(b))
+	})
+	for i, name := range names {
+		first := functions[name][0]
+		for _, later := range names[i+1:] {
+			second := functions[later][0]
+			if slices.ContainsFunc(first.Methods, func(m string) bool { return slices.Contains(second.Methods, m) }) {
+				require.NotContains(t, first.Route, "{", "%s hides %s", name, later)
+				require.NotEqual(t, first.Route, second.Route, "%s hides %s", name, later)
+			}
 		}
 		// With an empty route prefix, routes and invocations share the paths.
-		for other := range shipped(t) {
-			first, _, _ := strings.Cut(bindings[0].Route, "/")
-			require.False(t, strings.EqualFold(first, other), "%s hides function %s", name, other)
+		for _, other := range names {
+			segment, _, _ := strings.Cut(first.Route, "/")
+			require.False(t, strings.EqualFold(segment, other), "%s hides function %s", name, other)
 		}
 	}
 }
@@ -71,7 +80,7 @@ func TestNoRouteHidesAnother(t *testing.T) {
 // base64 where they can be: we have none.
 func TestTriggersWithoutOutputs(t *testing.T) {
 	t.Parallel()
-	require.Len(t, shipped(t), 4)
+	require.Len(t, shipped(t), 5)
 	require.Equal(t, []binding{{
 		Type: "timerTrigger", Direction: "in", Name: "timer", Schedule: "%FLEETJOBS_TIMER_SCHEDULE%",
 	}}, shipped(t)["TimerDispatch"])

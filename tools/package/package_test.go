@@ -26,6 +26,7 @@ func build(t *testing.T, args ...string) (out string) {
 // The flat layout: the host finds function folders one level below its root.
 func layout() map[string]fs.FileMode {
 	return map[string]fs.FileMode{
+		"Health/function.json":        0o644,
 		"JobStatus/function.json":     0o644,
 		"RunShard/function.json":      0o644,
 		"ScheduleJob/function.json":   0o644,
