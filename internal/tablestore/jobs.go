@@ -48,7 +48,7 @@ func (s *Store) recordEntity(rec *job.Record) (entity, error) {
 	return e, e.putJSON("Data", rec)
 }
 
-// summaryEntity is a row of a list: the job without the bodies of its operation.
+// summaryEntity is a row of a list: the job without the bodies of its operation and the query of its callback.
 func (s *Store) summaryEntity(key string, rec *job.Record) (entity, error) {
 	short := *rec
 	if rec.Method != nil {
@@ -57,6 +57,7 @@ func (s *Store) summaryEntity(key string, rec *job.Record) (entity, error) {
 		short.Method = &m
 	}
 	short.UpdateTwin = nil
+	short.Notifications = rec.Notifications.Redacted()
 	e := s.row(key)
 	e["Type"] = string(rec.Type)
 	return e, e.putJSON("Data", &short)
@@ -148,12 +149,15 @@ func (s *Store) Activate(ctx context.Context, rec *job.Record) error {
 }
 
 func (s *Store) saveJob(ctx context.Context, rec *job.Record, from job.Status, wasActive bool) error {
+	wasOwed := rec.Owed
+	rec.Owed = !rec.NextDelivery().IsZero()
 	e, err := s.recordEntity(rec)
 	if err != nil {
 		return err
 	}
 	b := newBatch()
 	b.replace(e, rec.Rev)
+	s.owe(b, rec, wasOwed)
 	if err := s.lists(b, rec, from); err != nil {
 		return err
 	}
@@ -190,6 +194,9 @@ func (s *Store) DeleteJob(ctx context.Context, rec *job.Record, now time.Time) e
 	b.removeIf(e, rec.Rev)
 	b.remove(s.hub, newRow(rec))
 	b.remove(s.hub, byRow(rec, rec.Status))
+	if rec.Owed {
+		b.remove(s.hub, rowOwed+rec.RunID)
+	}
 	if rec.KeyHash != "" {
 		b.remove(s.hub, rowKey+rec.KeyHash)
 	}
@@ -224,15 +231,7 @@ func (s *Store) ActiveJobs(ctx context.Context) ([]string, error) {
 
 // Gone gives up to max runs whose rows are to be deleted at now.
 func (s *Store) Gone(ctx context.Context, now time.Time, max int) ([]string, error) {
-	var runs []string
-	q := query{partition: s.hub, from: rowGone, to: after(rowGone), columns: "RowKey,After"}
-	err := s.jobs.each(ctx, q, func(e entity) (bool, error) {
-		if !e.time("After").After(now) {
-			runs = append(runs, strings.TrimPrefix(e.row(), rowGone))
-		}
-		return len(runs) < max, nil
-	})
-	return runs, err
+	return s.dueRuns(ctx, rowGone, now, max)
 }
 
 // Purged forgets the note that a run's rows are to be deleted.
