@@ -170,6 +170,12 @@ func (c *Config) checkNumbers(f *faults, settings map[string]string) {
 	}
 }
 
+func (c *Config) checkRoles(f *faults) {
+	if c.RequireRoles && !c.EasyAuth {
+		f.add("FLEETJOBS_REQUIRE_ROLES", "true", "needs FLEETJOBS_EASY_AUTH=true: access keys have no roles")
+	}
+}
+
 func (c *Config) checkSchedule(f *faults) {
 	gap, err := largestGap(c.TimerSchedule)
 	switch {

@@ -32,6 +32,7 @@ type Config struct {
 	Hub      Hub
 	Storage  Storage
 	Platform Platform
+	OTel     OTel
 
 	// PublicURL is the base of absolute links, without a trailing slash. The
 	// handler cannot take it from requests: behind the host's proxy the Host
@@ -49,6 +50,10 @@ type Config struct {
 	SliceSeconds int `env:"FLEETJOBS_SLICE_SECONDS" envDefault:"60"`
 	// LeaseSeconds is how long a claim on work holds unless renewed: see Lease.
 	LeaseSeconds int `env:"FLEETJOBS_LEASE_SECONDS" envDefault:"30"`
+	// EasyAuth says that App Service authentication is on before the app, so that
+	// its headers tell who calls; RequireRoles that callers need app roles.
+	EasyAuth     bool `env:"FLEETJOBS_EASY_AUTH" envDefault:"false"`
+	RequireRoles bool `env:"FLEETJOBS_REQUIRE_ROLES" envDefault:"false"`
 	// LogLevel is the least severe level that is logged.
 	LogLevel Level `env:"FLEETJOBS_LOG_LEVEL" envDefault:"info"`
 

@@ -38,6 +38,7 @@ func TestDefaults(t *testing.T) {
 		Hub:              config.Hub{ConnectionString: hubConnection},
 		Storage:          config.Storage{ConnectionString: "UseDevelopmentStorage=true"},
 		Platform:         config.Platform{WebsiteHostname: "app.azurewebsites.net"},
+		OTel:             config.OTel{Disabled: "false", Protocol: "http/protobuf", TracesExporter: "otlp", MetricsExporter: "otlp"},
 		PublicURL:        "https://app.azurewebsites.net",
 		TimerSchedule:    "*/10 * * * * *",
 		TickInterval:     10 * time.Second,

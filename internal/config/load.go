@@ -33,9 +33,11 @@ func Load(environ []string) (Config, error) {
 	f.unknown(settings)
 	c.Hub.check(&f)
 	c.Storage.check(&f)
+	c.OTel.check(&f)
 	c.checkPublicURL(&f)
 	c.checkSchedule(&f)
 	c.checkNumbers(&f, settings)
+	c.checkRoles(&f)
 	c.checkFunctionTimeout(&f)
 	if len(f) > 0 {
 		slices.SortStableFunc(f, func(a, b Fault) int { return strings.Compare(a.Name, b.Name) })
@@ -78,8 +80,11 @@ func (f *faults) malformed(settings map[string]string, err error) {
 		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
 		name := field.Tag.Get("env")
 		rule := "must be a whole number"
-		if parse.Type == reflect.TypeFor[Level]() {
+		switch parse.Type {
+		case reflect.TypeFor[Level]():
 			rule = parse.Err.Error()
+		case reflect.TypeFor[bool]():
+			rule = "must be true or false"
 		}
 		f.add(name, settings[name], rule)
 	}
