@@ -30,7 +30,7 @@ type entry struct {
 // entries lists the commands in the order of the help.
 func entries() []entry {
 	return []entry{
-		demoEntry(), devEntry(), hubEntry(), deviceEntry(),
+		demoEntry(), devEntry(), hubEntry(), deviceEntry(), healthEntry(),
 		jobCreateEntry(), jobListEntry(), jobShowEntry(), jobWatchEntry(), jobExecutionsEntry(), jobCancelEntry(),
 		jobDeleteEntry(),
 	}

@@ -21,8 +21,8 @@ Start here:
   fleetjobs dev                     a whole deployment on this machine, with simulated devices
   fleetjobs job create --method reboot --query "tags.building = 43" --watch
 
-The job commands talk to the deployment that --url and --key or the environment variables FLEETJOBS_URL and FLEETJOBS_KEY
-name, and without them to the one that 'fleetjobs dev' runs in the same folder.
+health and the job commands talk to the deployment that --url and --key or the environment variables FLEETJOBS_URL and
+FLEETJOBS_KEY name, and without them to the one that 'fleetjobs dev' runs in the same folder.
 
 More:
   fleetjobs help <command>          what a command does, its flags, examples
@@ -32,7 +32,7 @@ More:
 const exitCodes = `Exit codes of fleetjobs:
 
     0  done; with --watch, 'job watch' and 'demo': the job completed and every device succeeded
-    1  the command failed: no answer, no access, an unknown job, a failure of the service
+    1  the command failed: no answer, no access, an unknown job, a failure of the service; 'health': there is a problem
     2  the command line or the job is malformed; repeating it will not help
     3  the job has ended, but was cancelled, failed, or has devices that did not succeed
   130  stopped by Ctrl-C before the end; a job that was watched goes on
