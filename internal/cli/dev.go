@@ -50,6 +50,7 @@ curl -H "x-functions-key: $FLEETJOBS_KEY" "$FLEETJOBS_URL/api/jobs"`,
 type dev struct {
 	m             *Main
 	fleet         fleetFlags
+	tier          tierFlags
 	mqttDevices   int
 	outside       stringList
 	port          int
@@ -69,6 +70,7 @@ const (
 
 func (c *dev) flags(fs *flag.FlagSet) {
 	c.fleet.flags(fs)
+	c.tier.flags(fs)
 	fs.IntVar(&c.mqttDevices, "mqtt-devices", 1, "how `many` devices speak real MQTT: simDevice, simDevice-2, ...")
 	fs.Var(&c.outside, "device", "`id` of a device to register that connects from outside, as 'fleetjobs device' does; may be repeated")
 	fs.IntVar(&c.port, "port", apiPort, "`port` of the HTTP API, 0 for a free one")
@@ -82,7 +84,7 @@ func (c *dev) flags(fs *flag.FlagSet) {
 }
 
 func (c *dev) run(ctx context.Context, args []string) (err error) {
-	if err := errors.Join(noArgs("dev", args), c.fleet.check()); err != nil {
+	if err := errors.Join(noArgs("dev", args), c.fleet.check(), c.tier.check()); err != nil {
 		return err
 	}
 	logPath := filepath.Join(c.m.Dir, devLogPath)
@@ -127,7 +129,7 @@ func (c *dev) options(log io.Writer) devstack.Options {
 	}
 	return devstack.Options{
 		Devices: c.fleet.devices, OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent,
-		Latency: c.fleet.latency, MQTTDevices: c.mqttDevices, Instances: c.instances,
+		Latency: c.fleet.latency, Throttle: c.tier.throttle, TimeScale: c.tier.scale, MQTTDevices: c.mqttDevices, Instances: c.instances,
 		Port: c.port, HubPort: c.hubPort, MQTTPort: c.mqttPort, DataDir: data, AppRoot: c.app,
 		Log: slog.New(slog.NewTextHandler(log, nil)), HandlerOutput: log,
 	}

@@ -16,9 +16,15 @@ func hubEntry() entry {
 		name: "hub", summary: "run the IoT Hub simulator alone",
 		text: `
 It serves IoT Hub's REST API for back ends (registry, twins, direct methods, queries) over HTTPS and MQTT 3.1.1 over TLS for
-devices, on this machine only, with a certificate authority of its own. Nothing is kept when it ends.`,
+devices, on this machine only, with a certificate authority of its own. Nothing is kept when it ends.
+
+With --tier it enforces IoT Hub's throttles for each operation: a minute's allowance passes at once, then requests are
+delayed for up to ten seconds, then they are answered 429. Its counters are at GET /$sim/stats.`,
 		example: `
 fleetjobs hub --devices 10000 --offline 0.02 --latency 50ms
+
+# the limits of an S1 hub with one unit, with a minute of them in a second
+fleetjobs hub --devices 10000 --tier S1 --time-scale 60
 
 # a device of your own, and the same connection strings each time
 fleetjobs hub --device simDevice --secret letmein --ca-file hub-ca.pem`,
@@ -29,6 +35,7 @@ fleetjobs hub --device simDevice --secret letmein --ca-file hub-ca.pem`,
 type hub struct {
 	m              *Main
 	fleet          fleetFlags
+	tier           tierFlags
 	outside        stringList
 	port, mqttPort int
 	caFile, secret string
@@ -36,6 +43,7 @@ type hub struct {
 
 func (c *hub) flags(fs *flag.FlagSet) {
 	c.fleet.flags(fs)
+	c.tier.flags(fs)
 	fs.Var(&c.outside, "device", "`id` of a device to register that connects over MQTT; may be repeated")
 	fs.IntVar(&c.port, "hub-port", hubPort, "`port` of HTTPS, 0 for a free one")
 	fs.IntVar(&c.mqttPort, "mqtt-port", mqttPort, "`port` of MQTT over TLS, 0 for a free one")
@@ -44,7 +52,7 @@ func (c *hub) flags(fs *flag.FlagSet) {
 }
 
 func (c *hub) run(ctx context.Context, args []string) error {
-	if err := errors.Join(noArgs("hub", args), c.fleet.check()); err != nil {
+	if err := errors.Join(noArgs("hub", args), c.fleet.check(), c.tier.check()); err != nil {
 		return err
 	}
 	fleet, err := fleetsim.New(fleetsim.Options{
@@ -56,6 +64,7 @@ func (c *hub) run(ctx context.Context, args []string) error {
 	}
 	server, err := hubsim.Start(context.WithoutCancel(ctx), hubsim.Options{
 		HTTPPort: c.port, MQTTPort: c.mqttPort, CAFile: c.caFile, Secret: []byte(c.secret), Fleet: fleet,
+		Throttle: c.tier.throttle, TimeScale: c.tier.scale,
 		Logger: slog.New(slog.NewTextHandler(c.m.Stderr, nil)),
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/latency"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/throttle"
 )
 
 // Options of a stack. The zero value is a hub without devices and one handler, all on free ports, forgotten by Close.
@@ -28,6 +29,9 @@ type Options struct {
 	OfflineShare, FailShare, SilentShare float64
 	// Latency is how long devices of the fleet take to answer a method.
 	Latency latency.Distribution
+	// Throttle are the tier and units whose limits the hub enforces, TimeScale how much faster its clock runs: see hubsim.Options.
+	Throttle  throttle.Options
+	TimeScale float64
 	// Faults is what goes wrong in the hub on purpose; Stack.Hub.SetFaults changes it later.
 	Faults fault.Plan
 	// Journal makes the hub remember each call of a device: see hubsim.Server.Calls.

@@ -20,7 +20,7 @@ type failure struct {
 	info   string
 	// retryAfter is the header of that name in seconds; 0 is none.
 	retryAfter int
-	// closes says that the hub ends the connection, as it does with 429.
+	// closes says that the hub ends the connection, as a live one has been seen to do with ThrottlingBacklogTimeout.
 	closes bool
 }
 
@@ -52,6 +52,13 @@ func throttled(operation string, wait, retryAfter int) *failure {
 	return &failure{
 		status: http.StatusTooManyRequests, name: "ThrottlingBacklogTimeout", number: 429003, retryAfter: retryAfter, closes: true,
 		text: fmt.Sprintf("The request has been throttled. Wait %d seconds and try again. Operation type: %s", wait, operation),
+	}
+}
+
+func quotaExceeded() *failure {
+	return &failure{
+		status: http.StatusForbidden, name: "IotHubQuotaExceeded", number: 403002,
+		text: "Total number of messages on IoT hub exceeded the allocated quota.",
 	}
 }
 

@@ -42,7 +42,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.fail(counted, f)
 		return
 	}
+	if f := s.meter(r, a.op); f != nil {
+		s.fail(counted, f)
+		return
+	}
 	s.carryOut(counted, r, a)
+	s.charge(r, a.op, counted.written)
 }
 
 // split returns the unescaped segments of a path; there is at least one.
@@ -70,10 +75,7 @@ func (s *Server) admit(r *http.Request, a action) *failure {
 	case plan.Suspended:
 		return &failure{status: http.StatusBadRequest, name: "IotHubSuspended", number: 400020, text: "The IoT hub is suspended."}
 	case plan.QuotaExceeded:
-		return &failure{
-			status: http.StatusForbidden, name: "IotHubQuotaExceeded", number: 403002,
-			text: "Total number of messages on IoT hub exceeded the allocated quota.",
-		}
+		return quotaExceeded()
 	case !knownVersion(r.URL.RawQuery):
 		return &failure{status: http.StatusBadRequest, name: "InvalidProtocolVersion", number: 400001, text: "Unsupported api-version"}
 	}
@@ -137,6 +139,13 @@ func (s *Server) drop(w *statusWriter) {
 type statusWriter struct {
 	http.ResponseWriter
 	counters *counters
+	written  int64 // bytes of the body
+}
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.written += int64(n)
+	return n, err
 }
 
 func (w *statusWriter) WriteHeader(code int) {

@@ -74,6 +74,18 @@ func (h *hub) do(method, path, body string, header ...string) response {
 
 func (h *hub) try(method, path, body string, header ...string) (response, error) {
 	h.t.Helper()
+	res, err := h.client.Do(h.request(method, path, body, header...))
+	if err != nil {
+		return response{}, err
+	}
+	text, err := io.ReadAll(res.Body)
+	require.NoError(h.t, err)
+	require.NoError(h.t, res.Body.Close())
+	return response{Response: res, body: string(text)}, nil
+}
+
+func (h *hub) request(method, path, body string, header ...string) *http.Request {
+	h.t.Helper()
 	url := "https://" + h.HTTPAddr() + path
 	if !strings.Contains(path, "?") {
 		url += "?api-version=2021-04-12"
@@ -84,14 +96,7 @@ func (h *hub) try(method, path, body string, header ...string) (response, error)
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	res, err := h.client.Do(req)
-	if err != nil {
-		return response{}, err
-	}
-	text, err := io.ReadAll(res.Body)
-	require.NoError(h.t, err)
-	require.NoError(h.t, res.Body.Close())
-	return response{Response: res, body: string(text)}, nil
+	return req
 }
 
 // object decodes the body of an answer.

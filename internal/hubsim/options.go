@@ -7,6 +7,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/throttle"
 	"github.com/fleetjobs/fleetjobs/internal/twinquery"
 )
 
@@ -57,6 +58,13 @@ type Options struct {
 	Fleet Fleet
 	// Faults is the fault plan to begin with.
 	Faults fault.Plan
+	// Throttle are the tier and the units whose limits the hub enforces; the zero value enforces none.
+	Throttle throttle.Options
+	// TimeScale makes the clock of meters run so much faster than the real one, so that slow tiers need not be waited for;
+	// default 1. Devices and the timeouts of methods stay as they are.
+	TimeScale float64
+	// Now is the real clock that the hub's own begins from; default time.Now.
+	Now func() time.Time
 	// Journal records what reaches each device, see [Server.Calls]. It grows with every call, about 100 bytes each.
 	Journal bool
 

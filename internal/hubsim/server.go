@@ -21,6 +21,8 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/devca"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/simclock"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/throttle"
 )
 
 // Server is a running simulator. Its methods are safe for concurrent use.
@@ -31,7 +33,9 @@ type Server struct {
 	gate     *gate
 	counters *counters
 	journal  *journal
-	jsonType []string // shared by all answers
+	clock    *simclock.Clock
+	meters   *throttle.Hub // nil without a tier
+	jsonType []string      // shared by all answers
 	tracking atomic.Uint64
 
 	authority *devca.Authority
@@ -61,7 +65,9 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 	if err := s.writeCA(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.listen(ctx), s.listenMQTT(ctx)); err != nil {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	if err := errors.Join(s.listen(base), s.listenMQTT(base)); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -78,6 +84,10 @@ func newServer(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the fault plan: %w", err)
 	}
+	meters, err := throttle.New(opt.Throttle)
+	if err != nil {
+		return nil, err
+	}
 	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, opt.HostNames...)
 	authority, err := devca.New(hosts)
 	if err != nil {
@@ -89,7 +99,7 @@ func newServer(opt Options) (*Server, error) {
 		gate:     &gate{policies: newPolicies(opt.Secret), hosts: hosts, bearer: opt.Bearer, known: map[string]grant{}},
 		journal:  &journal{enabled: opt.Journal},
 		jsonType: []string{"application/json; charset=utf-8"},
-		cancel:   func() {},
+		clock:    simclock.New(opt.TimeScale, opt.Now), meters: meters, cancel: func() {},
 	}, nil
 }
 
@@ -132,13 +142,11 @@ func (s *Server) listen(ctx context.Context) error {
 		return fmt.Errorf("listening for HTTPS: %w", err)
 	}
 	s.httpAddr = listener.Addr().String()
-	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.cancel = cancel
 	s.http = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog:          slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return base },
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		// The service speaks HTTP/1.1 only.
 		TLSConfig: &tls.Config{
 			Certificates: []tls.Certificate{s.authority.Server}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
@@ -162,6 +170,7 @@ func (s *Server) listenMQTT(ctx context.Context) error {
 	b, err := broker.Start(listener, broker.Options{
 		Certificate: s.authority.Server, Device: s.registry.Get, Authenticate: s.gate.admits,
 		OnMessage: func() { s.counters.messages.Add(1) },
+		Admit:     func(op throttle.Operation) bool { return s.admitDevice(ctx, op) },
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -258,6 +267,7 @@ func (s *Server) Faults() fault.Plan { return s.injector.Plan() }
 func (s *Server) Reset() error {
 	s.counters.reset()
 	s.journal.reset()
+	s.meters.Reset()
 	return s.injector.Replace(s.opt.Faults)
 }
 

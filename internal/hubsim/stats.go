@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/throttle"
 )
 
 // Stats are the simulator's counters since its start or the last reset.
@@ -31,6 +32,10 @@ type Stats struct {
 	MQTTConnections int64 `json:"mqttConnections"`
 	// DeviceMessages counts device-to-cloud messages.
 	DeviceMessages int64 `json:"deviceMessages"`
+	// Throttle is what the meters saw, by operation; absent unless Options.Throttle names a tier.
+	Throttle map[throttle.Operation]throttle.Usage `json:"throttle,omitempty"`
+	// MessagesToday is how many messages of the daily quota have been used, as far as back ends cause them.
+	MessagesToday int64 `json:"messagesToday,omitempty"`
 }
 
 // Methods returns the number of direct method requests, refused ones included.
@@ -171,5 +176,6 @@ func (s *Server) CallCounts(op fault.Operation) map[string]int {
 func (s *Server) Stats() Stats {
 	stats := s.counters.stats()
 	stats.MQTTConnections = s.mqttConnections()
+	stats.Throttle, stats.MessagesToday = s.meters.Usage(), s.meters.Messages()
 	return stats
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/throttle"
 )
 
 // Options of a broker; all are required.
@@ -23,6 +24,9 @@ type Options struct {
 	Device func(id string) (*registry.Device, bool)
 	// Authenticate decides by the password of a CONNECT, and says until when it is good.
 	Authenticate func(device *registry.Device, password string) (expiry time.Time, ok bool)
+	// Admit waits until a device's connection or request may be carried out, and reports whether it may be at all; default
+	// always.
+	Admit func(op throttle.Operation) bool
 	// OnMessage is called for every device-to-cloud message.
 	OnMessage func()
 }
@@ -59,6 +63,9 @@ const (
 
 // Start starts a broker on a TCP listener, which it closes in the end.
 func Start(tcp net.Listener, opt Options) (*Broker, error) {
+	if opt.Admit == nil {
+		opt.Admit = func(throttle.Operation) bool { return true }
+	}
 	b := &Broker{opt: opt, sessions: map[string]*session{}}
 	capabilities := mqtt.NewDefaultServerCapabilities()
 	capabilities.MaximumClientWritesPending = pendingWrites

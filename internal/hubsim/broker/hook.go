@@ -9,6 +9,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/throttle"
 )
 
 // hook is where mochi asks and tells. All its methods are called by the goroutine that reads the client's connection.
@@ -36,6 +37,10 @@ func (h *hook) Provides(event byte) bool {
 func (h *hook) OnConnect(cl *mqtt.Client, _ packets.Packet) error {
 	if cl.Properties.ProtocolVersion != mqtt311 {
 		return packets.ErrUnsupportedProtocolVersion
+	}
+	if !h.broker.opt.Admit(throttle.Connections) {
+		// A guess: the connection ends without an answer.
+		return errThrottled
 	}
 	if cl.State.Keepalive == 0 || cl.State.Keepalive > maxKeepAlive {
 		cl.State.Keepalive = maxKeepAlive
@@ -98,6 +103,8 @@ func (h *hook) session(cl *mqtt.Client) *session {
 	s, _ := found.(*session)
 	return s
 }
+
+var errThrottled = errors.New("the hub's allowance is used up")
 
 var errQoS2 = errors.New("the hub has no QoS 2")
 

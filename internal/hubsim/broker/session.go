@@ -11,6 +11,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/throttle"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/twin"
 )
 
@@ -122,6 +123,10 @@ func (s *session) serve(topic string, payload []byte) bool {
 	case methodAnswer:
 		s.broker.settle(s.device.ID(), m.rid, registry.Reply{Status: m.status, Payload: payload})
 	case twinGet:
+		if !s.broker.opt.Admit(throttle.TwinReads) {
+			s.result(429, m.rid, "", refusal(429001, errThrottled))
+			return true
+		}
 		view := s.device.View()
 		s.result(200, m.rid, "", view.Twin.AppendForDevice(nil))
 	case twinReport:
@@ -135,6 +140,10 @@ func (s *session) serve(topic string, payload []byte) bool {
 }
 
 func (s *session) report(rid string, payload []byte) {
+	if !s.broker.opt.Admit(throttle.TwinUpdates) {
+		s.result(429, rid, "", refusal(429001, errThrottled))
+		return
+	}
 	patch, err := twin.DecodeObject(payload)
 	if err != nil {
 		s.result(400, rid, "", refusal(400006, err))

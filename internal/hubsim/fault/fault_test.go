@@ -87,7 +87,7 @@ func TestInvalidPlansAreNamedAndChangeNothing(t *testing.T) {
 		"offline.share":               {Offline: fault.Devices{Share: 1.5}},
 		"operations.methods: the sum": {Operations: map[fault.Operation]fault.Rule{fault.Methods: {ThrottleShare: 0.7, ErrorShare: 0.7}}},
 		"errorStatus: 404":            {Operations: map[fault.Operation]fault.Rule{fault.Query: {ErrorStatus: 404}}},
-		"unknown operation":           {Operations: map[fault.Operation]fault.Rule{"jobs": {}}},
+		"unknown operation":           {Operations: map[fault.Operation]fault.Rule{"messages": {}}},
 		"must not be negative":        {Operations: map[fault.Operation]fault.Rule{fault.Query: {Limit: -1}}},
 		"paging.repeatShare":          {Paging: fault.Paging{RepeatShare: -0.1}},
 	} {

@@ -24,10 +24,13 @@ const (
 	TwinUpdate Operation = "twinUpdate" // PATCH and PUT of a twin
 	Query      Operation = "query"      // device queries
 	Registry   Operation = "registry"   // everything under /devices and /statistics
+	Jobs       Operation = "jobs"       // everything under /jobs/v2
 )
 
 // Operations lists all operations.
-func Operations() []Operation { return []Operation{Methods, TwinRead, TwinUpdate, Query, Registry} }
+func Operations() []Operation {
+	return []Operation{Methods, TwinRead, TwinUpdate, Query, Registry, Jobs}
+}
 
 // Plan is a fault plan. The zero value is a hub without faults. Shares lie in [0, 1].
 type Plan struct {
