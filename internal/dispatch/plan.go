@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
@@ -13,13 +14,11 @@ import (
 const (
 	maxRestarts = 5                      // of a selection whose continuation token the hub lost
 	planFlush   = 500 * time.Millisecond // longest time between a page and its storage
-	planShards  = 48                     // most shards of one write
-
-	throttledPlan = 3 * time.Second // least wait before a throttled query is asked again
-	maxPatient    = 4               // stretches of a process that may wait that long without ending
+	planShards  = 48                     // most shards of one write: each has two rows
+	planBeat    = 100 * time.Millisecond // how often a planner looks up
 )
 
-// plan starts a run that is due and selects the next stretch of its devices.
+// plan starts a run that is due, selects the next stretch of its devices, and carries out what this process has room for.
 func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 	run, err := d.store.Run(ctx, m.Run)
 	if err != nil {
@@ -39,10 +38,6 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 	if run.Status != job.StatusRunning && !(m.Probe && run.Status == job.StatusBlocked) {
 		return nil
 	}
-	rec, err := d.record(ctx, run)
-	if err != nil {
-		return err
-	}
 	plan, err := d.store.Plan(ctx, run.ID)
 	if err != nil || plan.Done {
 		return err
@@ -56,12 +51,7 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 		return err
 	}
 	p := &planner{d: d, run: run, plan: plan, blocked: m.Probe, until: now.Add(d.opts.Slice)}
-	if p.next, err = d.source(rec); err != nil {
-		return p.unplannable(ctx, err)
-	}
-	d.planners.Add(1)
-	defer d.planners.Add(-1)
-	return p.stretch(ctx)
+	return p.carryOut(ctx, in.Owner)
 }
 
 // begin makes a scheduled run a running one and gives the run as it is then.
@@ -83,190 +73,197 @@ func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) 
 	})
 }
 
-// planner selects one stretch.
+// planner selects one stretch, and opens what can be worked on.
 type planner struct {
 	d       *Dispatcher
-	run     *job.Run
+	run     *job.Run // as it was last read or stored
 	plan    *job.Plan
-	next    source
+	local   *local
 	blocked bool // the run is blocked, and this stretch is its probe
+	stopped bool // the run wants no more devices for now
 	until   time.Time
 
-	seen    map[uint64]struct{} // fingerprints of the devices that the plan holds, nil while it holds none from before
-	pending []string            // selected and not stored
-	token   string              // continuation after pending
-	done    bool
-	stored  time.Time
-	pause   time.Duration // before the next stretch
+	seen     seen
+	suspects []string // selected, perhaps for the second time
+	pending  []string // selected and not stored
+	marks    []mark   // continuations after parts of pending
+	token    string   // continuation after pending
+	done     bool     // the source has no more
+	pause    time.Duration // before the next stretch
+}
+
+// mark says that the source goes on with token after the first n pending devices, and when their last page came.
+type mark struct {
+	n     int
+	token string
+	at    time.Time
+}
+
+// carryOut selects a stretch and waits for the shards that this invocation took for itself.
+func (p *planner) carryOut(ctx context.Context, owner string) error {
+	rec, err := p.d.record(ctx, p.run)
+	if err != nil {
+		return err
+	}
+	source, err := p.d.source(rec)
+	if err != nil {
+		return p.unplannable(ctx, err)
+	}
+	op, err := p.d.operation(ctx, p.run)
+	if err != nil {
+		return err
+	}
+	p.local = &local{d: p.d, run: p.run, op: op, owner: owner, until: p.until, freed: make(chan struct{}, 1)}
+	err = p.stretch(ctx, &reader{d: p.d, source: source, until: p.until, blocked: p.blocked})
+	err = errors.Join(err, p.local.wait())
+	if err == nil && p.plan.Done {
+		_, err = p.d.advance(ctx, p.run.ID)
+	}
+	return err
 }
 
 // stretch selects devices until the target is complete, the time is over, or the hub wants a pause.
-func (p *planner) stretch(ctx context.Context) error {
-	if err := p.recall(ctx); err != nil {
-		return err
-	}
-	p.token = p.plan.Continuation
-	p.stored = p.d.now()
-	for {
-		devices, next, err := p.ask(ctx)
-		if wait, ok := p.patient(err); ok {
-			if wanted, err := p.flush(ctx, false); err != nil || !wanted {
-				return err
-			}
-			if err := sleep(ctx, wait); err != nil {
-				return err
-			}
-			continue
-		}
-		if err != nil {
-			return p.failed(ctx, err)
-		}
-		if p.blocked {
-			p.blocked = false
-			if err := p.d.unblock(ctx, p.run.ID); err != nil {
-				return err
-			}
-		}
-		p.take(devices)
-		p.token, p.done = next, next == ""
-		now := p.d.now()
-		over := !now.Before(p.until)
-		if !p.done && !over && !p.full(now) {
-			continue
-		}
-		wanted, err := p.flush(ctx, over)
-		if err != nil || p.done || !wanted {
+func (p *planner) stretch(ctx context.Context, r *reader) error {
+	p.d.planners.Add(1)
+	defer p.d.planners.Add(-1)
+	if p.plan.Shards > 0 {
+		if err := p.d.store.Selected(ctx, p.run.ID, func(print uint64) { p.seen.add(print) }); err != nil {
 			return err
 		}
-		if over {
-			return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
+	}
+	p.token = p.plan.Continuation
+	reading, stop := context.WithCancel(ctx)
+	pages, ended := make(chan page, readAhead), make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.read(reading, p.plan.Continuation, pages)
+	}()
+	defer func() {
+		stop()
+		<-ended
+	}()
+	beat := time.NewTicker(planBeat)
+	defer beat.Stop()
+	for {
+		more := pages
+		if p.done || len(p.pending)+len(p.suspects) >= planShards*job.ShardSize {
+			more = nil
+		}
+		var err error
+		select {
+		case got := <-more:
+			if got.err != nil {
+				return p.failed(ctx, got.err)
+			}
+			err = p.take(ctx, got)
+		case <-p.local.freed:
+		case <-beat.C:
+			err = p.look(ctx)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if ended, err := p.step(ctx); ended || err != nil {
+			return err
 		}
 	}
 }
 
-// ask reads the next devices, again a few times while the hub fails. The claim outlives each try.
-func (p *planner) ask(ctx context.Context) ([]string, string, error) {
-	for attempt := 1; ; attempt++ {
-		devices, next, err := p.try(ctx)
-		kind := iothub.KindOf(err)
-		if err == nil || attempt >= p.d.opts.Attempts || kind != iothub.ServerError && kind != iothub.Lost {
-			return devices, next, err
+// take adds a page.
+func (p *planner) take(ctx context.Context, got page) error {
+	if p.blocked {
+		p.blocked = false
+		if err := p.d.unblock(ctx, p.run.ID); err != nil {
+			return err
 		}
-		if err := sleep(ctx, p.d.opts.RetryDelay); err != nil {
-			return nil, "", err
-		}
-		p.plan.Claim.Until = p.d.now().Add(p.d.opts.Lease)
-		if err := p.d.store.SavePlan(ctx, p.plan); err != nil {
-			return nil, "", err
+		if err := p.refresh(ctx); err != nil {
+			return err
 		}
 	}
-}
-
-// try reads the next devices within half a lease, so that no other planner takes a slow one's place.
-func (p *planner) try(ctx context.Context) ([]string, string, error) {
-	within := p.d.opts.Lease / 2
-	limited, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	devices, next, err := p.next(limited, p.token)
-	if iothub.KindOf(err) == iothub.Canceled && ctx.Err() == nil {
-		err = &iothub.Error{Kind: iothub.Lost, Op: iothub.OpQuery, Message: fmt.Sprintf("no answer within %s", within), Sent: true}
-	}
-	return devices, next, err
-}
-
-// patient reports whether to wait for a throttled hub within the stretch, and how long: a new stretch would have to recall
-// all that was selected. Only few stretches of a process may wait, so that other messages keep flowing.
-func (p *planner) patient(err error) (time.Duration, bool) {
-	if iothub.KindOf(err) != iothub.Throttled || p.blocked || p.d.planners.Load() > maxPatient {
-		return 0, false
-	}
-	wait := max(waitOf(err), throttledPlan)
-	return wait, wait <= p.d.opts.Lease/3 && p.d.now().Add(wait).Before(p.until)
-}
-
-// recall reads which devices the plan holds from earlier stretches.
-func (p *planner) recall(ctx context.Context) error {
-	p.seen = map[uint64]struct{}{}
-	if p.plan.Shards == 0 {
-		return nil
-	}
-	return p.d.store.Selected(ctx, p.run.ID, func(print uint64) { p.seen[print] = struct{}{} })
-}
-
-// take adds the devices that were not selected before.
-func (p *planner) take(devices []string) {
-	for _, id := range devices {
-		print := p.d.store.Fingerprint(p.run.ID, id)
-		if _, twice := p.seen[print]; twice {
+	for _, id := range got.devices {
+		if p.seen.add(p.d.store.Fingerprint(p.run.ID, id)) {
+			p.suspects = append(p.suspects, id)
 			continue
 		}
-		p.seen[print] = struct{}{}
 		p.pending = append(p.pending, id)
 	}
+	p.token, p.done = got.next, got.next == ""
+	p.marks = append(p.marks, mark{len(p.pending), p.token, p.d.now()})
+	return nil
 }
 
-// full reports whether it is time to store: at once after the first page, then in growing steps.
-func (p *planner) full(now time.Time) bool {
-	step := min(planShards, 1+2*p.plan.Shards)
-	return len(p.pending) >= step*job.ShardSize || now.Sub(p.stored) >= planFlush
+// step stores and opens what it is time for, and reports whether the stretch has ended.
+func (p *planner) step(ctx context.Context) (bool, error) {
+	now := p.d.now()
+	over := p.stopped || !now.Before(p.until)
+	waiting := len(p.pending) + len(p.suspects)
+	var err error
+	switch {
+	case !p.plan.Done && (over || p.done && waiting == 0):
+		err = p.store(ctx, true, true)
+	case waiting >= planShards*job.ShardSize, waiting > 0 && now.Sub(p.marks[0].at) >= planFlush:
+		err = p.store(ctx, true, false)
+	case over || p.blocked || !p.local.free():
+	case !p.opens():
+		err = p.feed(ctx)
+	case waiting > 0 && len(p.suspects) == 0: // to look suspects up costs a read of the whole plan
+		err = p.store(ctx, false, false)
+	}
+	if err != nil || p.stopped {
+		return true, err
+	}
+	if over && !p.plan.Done {
+		return true, p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
+	}
+	return over || p.plan.Done && (p.run.Enqueued == p.plan.Shards || p.d.planners.Load() > maxPatient), nil
 }
 
-// flush stores what was selected and lets the supervisor enqueue it. It reports whether the run wants more.
-func (p *planner) flush(ctx context.Context, release bool) (bool, error) {
-	for {
-		rest := p.pending
-		var shards []*job.Shard
-		for len(rest) > 0 && len(shards) < planShards {
-			n := min(len(rest), job.ShardSize)
-			shards = append(shards, newShard(p.run.ID, p.plan.Shards+len(shards), rest[:n]))
-			rest = rest[n:]
-		}
-		p.plan.Shards += len(shards)
-		p.plan.Devices += len(p.pending) - len(rest)
-		if len(rest) == 0 {
-			p.plan.Continuation, p.plan.Done = p.token, p.done
-		}
-		now := p.d.now()
+// look renews the claim and watches whether the run still wants devices.
+func (p *planner) look(ctx context.Context) error {
+	now := p.d.now()
+	if !p.plan.Done && p.plan.Claim.Until.Sub(now) < 2*p.d.opts.Lease/3 {
 		p.plan.Claim.Until = now.Add(p.d.opts.Lease)
-		if len(rest) == 0 && (release || p.done) {
-			p.plan.Claim = p.plan.Claim.Release()
-		}
-		p.plan.SendAt = now.Add(p.pause)
-		if err := p.d.store.AppendShards(ctx, p.plan, shards); err != nil {
-			return false, err
-		}
-		p.pending, p.stored = rest, now
-		if len(rest) == 0 {
-			break
+		if err := p.d.store.SavePlan(ctx, p.plan); err != nil {
+			return err
 		}
 	}
-	wanted, err := p.advance(ctx)
-	if err == nil && !wanted && p.plan.Claim.Owner != "" {
-		// Whoever lets the run go on again sends a message that must not wait for this claim.
-		p.plan.Claim = p.plan.Claim.Release()
-		err = p.d.store.SavePlan(ctx, p.plan)
-	}
-	return wanted, err
-}
-
-// advance lets the supervisor see the new shards and reports whether the run still runs.
-func (p *planner) advance(ctx context.Context) (bool, error) {
-	run, err := p.d.advance(ctx, p.run.ID)
-	if errors.Is(err, job.ErrConflict) {
-		return true, nil // the run's own supervisor is at work
-	}
+	run, err := p.d.runs.get(ctx, p.run.ID, runAge)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return run.Status == job.StatusRunning, nil
+	p.stopped = !p.blocked && run.Status != job.StatusRunning
+	return nil
 }
 
-func newShard(runID string, n int, devices []string) *job.Shard {
-	s := &job.Shard{RunID: runID, Number: n, Executions: make([]job.Execution, len(devices))}
-	for i, id := range devices {
-		s.Executions[i].DeviceID = id
+// resolve finds out which suspects are new. Everything else that was selected is in storage or pending.
+func (p *planner) resolve(ctx context.Context) error {
+	if len(p.suspects) == 0 {
+		return nil
 	}
-	return s
+	fresh := make(map[uint64]struct{}, len(p.suspects))
+	for _, id := range p.suspects {
+		fresh[p.d.store.Fingerprint(p.run.ID, id)] = struct{}{}
+	}
+	for _, id := range p.pending {
+		delete(fresh, p.d.store.Fingerprint(p.run.ID, id))
+	}
+	if p.plan.Shards > 0 {
+		if err := p.d.store.Selected(ctx, p.run.ID, func(print uint64) { delete(fresh, print) }); err != nil {
+			return err
+		}
+	}
+	for _, id := range p.suspects {
+		print := p.d.store.Fingerprint(p.run.ID, id)
+		if _, ok := fresh[print]; ok {
+			p.pending = append(p.pending, id)
+			delete(fresh, print)
+		}
+	}
+	p.suspects = nil
+	p.marks = []mark{{len(p.pending), p.token, p.marks[0].at}}
+	return nil
 }
 
 // failed ends a stretch whose source failed: it is taken up later, begun anew, blocked, or the run can not be planned.
@@ -289,8 +286,9 @@ func (p *planner) failed(ctx context.Context, err error) error {
 		}
 		p.plan.Restarts++
 		p.token = ""
+		p.marks = []mark{{len(p.pending), "", p.d.now()}}
 	}
-	if _, err := p.flush(ctx, true); err != nil {
+	if err := p.store(ctx, true, true); err != nil || p.stopped {
 		return err
 	}
 	if he.Kind != iothub.Throttled && he.Kind != iothub.Rejected {
@@ -313,6 +311,36 @@ func (p *planner) unplannable(ctx context.Context, cause error) error {
 	}
 	_, err = p.d.advance(ctx, run.ID)
 	return err
+}
+
+// cut takes the devices of up to n shards from pending, and gives the continuation after them.
+func (p *planner) cut(n int) ([]*job.Shard, string) {
+	devices := p.pending[:min(len(p.pending), n*job.ShardSize)]
+	var shards []*job.Shard
+	for ids := range slices.Chunk(devices, job.ShardSize) {
+		shards = append(shards, newShard(p.run.ID, p.plan.Shards+len(shards), ids))
+	}
+	token := p.plan.Continuation
+	if len(devices) == len(p.pending) {
+		token = p.token
+	}
+	for len(p.marks) > 0 && p.marks[0].n <= len(devices) {
+		token = p.marks[0].token
+		p.marks = p.marks[1:]
+	}
+	for i := range p.marks {
+		p.marks[i].n -= len(devices)
+	}
+	p.pending = p.pending[len(devices):]
+	return shards, token
+}
+
+func newShard(runID string, n int, devices []string) *job.Shard {
+	s := &job.Shard{RunID: runID, Number: n, Executions: make([]job.Execution, len(devices))}
+	for i, id := range devices {
+		s.Executions[i].DeviceID = id
+	}
+	return s
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

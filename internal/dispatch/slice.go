@@ -54,7 +54,7 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if err != nil {
 		return err
 	}
-	return d.newWorker(run, shard, op).work(ctx, m)
+	return d.newWorker(run, shard, op, now.Add(d.opts.Slice)).work(ctx, m)
 }
 
 const (

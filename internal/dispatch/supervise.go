@@ -230,11 +230,11 @@ func (s *supervision) enqueue(ctx context.Context) error {
 			s.run.Live = s.run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
 		}
 		s.run.Enqueued = to
-		if err := s.d.store.EnqueueShards(ctx, s.run, opened); err != nil {
+		if err := s.d.store.Grow(ctx, tablestore.Growth{Run: s.run, Opened: opened}); err != nil {
 			return err
 		}
 		s.dirty = false
-		if err := s.sendShards(ctx, opened, false); err != nil {
+		if err := s.d.sendShards(ctx, s.run.ID, opened, false); err != nil {
 			return err
 		}
 		room -= to - from
@@ -242,13 +242,11 @@ func (s *supervision) enqueue(ctx context.Context) error {
 	return nil
 }
 
-func (s *supervision) sendShards(ctx context.Context, shards []tablestore.Underway, probe bool) error {
+func (d *Dispatcher) sendShards(ctx context.Context, runID string, shards []tablestore.Underway, probe bool) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(sendsAtOnce)
 	for _, u := range shards {
-		g.Go(func() error {
-			return s.d.send(ctx, message{Kind: kindShard, Run: s.run.ID, Shard: u.Number, Probe: probe}, 0)
-		})
+		g.Go(func() error { return d.send(ctx, message{Kind: kindShard, Run: runID, Shard: u.Number, Probe: probe}, 0) })
 	}
 	return g.Wait()
 }
@@ -261,7 +259,7 @@ func (s *supervision) resend(ctx context.Context) error {
 		}
 	}
 	s.run.Resend, s.dirty = false, true
-	return s.sendShards(ctx, s.open, false)
+	return s.d.sendShards(ctx, s.run.ID, s.open, false)
 }
 
 // repair looks after shards and plans on which nobody works although somebody should.
@@ -303,7 +301,7 @@ func (s *supervision) check(ctx context.Context, u tablestore.Underway) error {
 	if err := s.d.store.MarkChecked(ctx, s.run.ID, u); err != nil {
 		return err
 	}
-	return s.sendShards(ctx, []tablestore.Underway{u}, false)
+	return s.d.sendShards(ctx, s.run.ID, []tablestore.Underway{u}, false)
 }
 
 // blocked asks the hub again when it is time, by one call or one query.
@@ -325,7 +323,7 @@ func (s *supervision) blocked(ctx context.Context) error {
 		if err != nil || idle == nil {
 			return err
 		}
-		return s.sendShards(ctx, []tablestore.Underway{*idle}, true)
+		return s.d.sendShards(ctx, s.run.ID, []tablestore.Underway{*idle}, true)
 	}
 	s.run.Resend = true
 	return s.become(job.StatusRunning)

@@ -30,6 +30,7 @@ type worker struct {
 	shard *job.Shard
 	owner string
 	until time.Time // no new call starts from here on
+	local bool      // the invocation that works sees to the end of the run itself
 
 	mu    sync.Mutex
 	dirty bool
@@ -40,8 +41,7 @@ type worker struct {
 	lapse *time.Timer // stops the slice shortly before the claim ends
 }
 
-func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation) *worker {
-	until := d.now().Add(d.opts.Slice)
+func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation, until time.Time) *worker {
 	if !run.Deadline.IsZero() && run.Deadline.Before(until) {
 		until = run.Deadline
 	}
@@ -278,7 +278,7 @@ func (w *worker) finish(ctx context.Context, m message) error {
 		return w.orMerge(ctx, err, m)
 	}
 	if w.shard.Closed {
-		if len(w.d.slots) > 1 {
+		if w.local || len(w.d.slots) > 1 {
 			return nil
 		}
 		// The last slice here: its run may have come to its end.

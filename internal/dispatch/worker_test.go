@@ -90,7 +90,9 @@ func TestTheTimeLimitHoldsWithoutASupervisor(t *testing.T) {
 	rec, err := w.observer().Job(t.Context(), id)
 	require.NoError(t, err)
 	d := w.current().d
+	free := occupy(d)
 	require.NoError(t, d.Handle(t.Context(), Delivery{Body: fmt.Appendf(nil, `{"kind":"plan","run":%q}`, rec.RunID), Owner: "a"}))
+	free()
 	time.Sleep(1100 * time.Millisecond) // past the time limit
 	require.NoError(t, d.Handle(t.Context(), Delivery{Body: fmt.Appendf(nil, `{"kind":"shard","run":%q}`, rec.RunID), Owner: "b"}))
 	require.Zero(t, calls.Load())

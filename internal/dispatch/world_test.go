@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -202,6 +201,18 @@ func (w *world) create(body string) string {
 	return rec.JobID
 }
 
+// occupy takes every slot of a process, so that its planner leaves all shards to the queue, until the returned function.
+func occupy(d *Dispatcher) func() {
+	for range cap(d.slots) {
+		d.slots <- struct{}{}
+	}
+	return func() {
+		for range cap(d.slots) {
+			<-d.slots
+		}
+	}
+}
+
 // status gives the run of a job as the store knows it.
 func (w *world) status(id string) *job.Run {
 	w.t.Helper()
@@ -223,8 +234,15 @@ func (w *world) observer() *tablestore.Store {
 // ended delivers messages until the job has a final status in its own row too.
 func (w *world) ended(id string) *job.Run {
 	w.t.Helper()
+	return w.endedAfter(id, func() {})
+}
+
+// endedAfter is ended with something that happens again and again meanwhile.
+func (w *world) endedAfter(id string, meanwhile func()) *job.Run {
+	w.t.Helper()
 	store := w.observer()
 	w.run(func(ctx context.Context) bool {
+		meanwhile()
 		rec, err := store.Job(ctx, id)
 		return err == nil && rec.Status.Ended()
 	})
@@ -258,6 +276,7 @@ type testQueue struct {
 	messages []*queued
 	poison   []string
 	fast     bool // delays are a hundredth
+	sent     map[kind]int
 }
 
 type queued struct {
@@ -273,9 +292,22 @@ func (q *testQueue) Send(_ context.Context, body []byte, delay time.Duration) er
 	if q.fast {
 		delay /= 100
 	}
+	if m, err := parseMessage(body); err == nil {
+		if q.sent == nil {
+			q.sent = map[kind]int{}
+		}
+		q.sent[m.Kind]++
+	}
 	q.next++
 	q.messages = append(q.messages, &queued{id: q.next, body: body, visible: time.Now().Add(delay)})
 	return nil
+}
+
+// count is how many messages of a kind were sent.
+func (q *testQueue) count(k kind) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.sent[k]
 }
 
 func (q *testQueue) receive() []*queued {
@@ -384,4 +416,3 @@ func (h *testHub) called(id string) int {
 	return h.calls[id]
 }
 
-var _ io.Writer = testWriter{}

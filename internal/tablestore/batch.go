@@ -69,28 +69,40 @@ func (b *batch) removeIf(e entity, rev string) {
 // apply carries the transaction out, all of it or nothing, and gives the new revision of its first row, "" when that was
 // deleted.
 func (t table) apply(ctx context.Context, b *batch) (string, error) {
-	switch {
-	case b.err != nil:
-		return "", b.err
-	case len(b.actions) > maxBatch:
-		return "", fmt.Errorf("changing row %s with others: %d rows are more than the %d of one transaction",
-			b.first.row(), len(b.actions), maxBatch)
-	}
-	var resp *http.Response
-	_, err := t.client.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), b.actions, nil)
+	revs, err := t.applyAll(ctx, b)
 	if err != nil {
-		return t.ours(ctx, b.first, b.token, failure("changing with others", b.first.row(), err))
+		return "", err
 	}
-	if rev := firstETag(resp); rev != "" || b.actions[0].ActionType == aztables.TransactionTypeDelete {
-		return rev, nil
+	if revs[0] != "" || b.actions[0].ActionType == aztables.TransactionTypeDelete {
+		return revs[0], nil
 	}
 	_, rev, err := t.get(ctx, b.first.text("PartitionKey"), b.first.row())
 	return rev, err
 }
 
-// firstETag reads the revision of the first row from the reply, which aztables does not hand out.
-func firstETag(resp *http.Response) string {
-	return firstPart(resp).header.Get("ETag")
+// applyAll is apply with the new revisions of all rows, "" where the reply did not tell or was lost.
+func (t table) applyAll(ctx context.Context, b *batch) ([]string, error) {
+	switch {
+	case b.err != nil:
+		return nil, b.err
+	case len(b.actions) > maxBatch:
+		return nil, fmt.Errorf("changing row %s with others: %d rows are more than the %d of one transaction",
+			b.first.row(), len(b.actions), maxBatch)
+	}
+	revs := make([]string, len(b.actions))
+	var resp *http.Response
+	_, err := t.client.SubmitTransaction(policy.WithCaptureResponse(ctx, &resp), b.actions, nil)
+	if err != nil {
+		revs[0], err = t.ours(ctx, b.first, b.token, failure("changing with others", b.first.row(), err))
+		return revs, err
+	}
+	parts := embedded(resp)
+	if len(parts) == len(revs) {
+		for i, part := range parts {
+			revs[i] = part.header.Get("ETag")
+		}
+	}
+	return revs, nil
 }
 
 // refusal gives status and code of a refused request. Of a transaction aztables reports 202, with the real ones inside the
@@ -99,10 +111,11 @@ func refusal(re *azcore.ResponseError) (status int, code string) {
 	if re.StatusCode != http.StatusAccepted {
 		return re.StatusCode, re.ErrorCode
 	}
-	part := firstPart(re.RawResponse)
-	if part.status == 0 {
+	parts := embedded(re.RawResponse)
+	if len(parts) == 0 {
 		return re.StatusCode, re.ErrorCode
 	}
+	part := parts[0]
 	var body struct {
 		Error struct{ Code string } `json:"odata.error"`
 	}
@@ -110,31 +123,39 @@ func refusal(re *azcore.ResponseError) (status int, code string) {
 	return part.status, body.Error.Code
 }
 
-// embedded is a response inside a multipart reply; the zero value is none.
-type embedded struct {
+// maxReplyBody is how much of a refusal's text is read.
+const maxReplyBody = 64 << 10
+
+// reply is a response inside a multipart reply.
+type reply struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// firstPart finds the first embedded HTTP response of a multipart reply.
-func firstPart(resp *http.Response) embedded {
+// embedded reads the HTTP responses inside a multipart reply, as far as they can be read. aztables does not hand them out.
+func embedded(resp *http.Response) []reply {
 	if resp == nil {
-		return embedded{}
+		return nil
 	}
-	reply, err := runtime.Payload(resp)
+	text, err := runtime.Payload(resp)
 	if err != nil {
-		return embedded{}
+		return nil
 	}
-	start := bytes.Index(reply, []byte("HTTP/1.1 "))
-	if start < 0 {
-		return embedded{}
+	var parts []reply
+	for {
+		start := bytes.Index(text, []byte("HTTP/1.1 "))
+		if start < 0 {
+			return parts
+		}
+		text = text[start:]
+		part, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(text)), nil)
+		if err != nil {
+			return parts
+		}
+		body, _ := io.ReadAll(io.LimitReader(part.Body, maxReplyBody)) // a body without a length runs into the next part
+		_ = part.Body.Close()                                           // a reader over memory
+		parts = append(parts, reply{status: part.StatusCode, header: part.Header, body: body})
+		text = text[len("HTTP/1.1 "):]
 	}
-	part, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(reply[start:])), nil)
-	if err != nil {
-		return embedded{}
-	}
-	defer part.Body.Close()          //nolint:errcheck // a reader over memory
-	body, _ := io.ReadAll(part.Body) // what is there; the reply's own end may follow without a length
-	return embedded{status: part.StatusCode, header: part.Header, body: body}
 }

@@ -52,15 +52,15 @@ func lossyWrites() map[string]lossy {
 			require.NoError(w.t, err)
 			return w.SaveRun(ctx, run)
 		}},
-		"AppendShards": {storagefault.TableBatch, func(ctx context.Context, w *world) error {
+		"Grow by shards": {storagefault.TableBatch, func(ctx context.Context, w *world) error {
 			plan, err := w.Plan(ctx, "j.0")
 			require.NoError(w.t, err)
-			return w.AppendShards(ctx, plan, []*job.Shard{{RunID: "j.0", Number: 2}})
+			return w.Grow(ctx, tablestore.Growth{Plan: plan, Shards: []*job.Shard{{RunID: "j.0", Number: 2}}})
 		}},
-		"EnqueueShards": {storagefault.TableBatch, func(ctx context.Context, w *world) error {
+		"Grow by opened shards": {storagefault.TableBatch, func(ctx context.Context, w *world) error {
 			run, err := w.Run(ctx, "j.0")
 			require.NoError(w.t, err)
-			return w.EnqueueShards(ctx, run, []tablestore.Underway{{Number: 2}})
+			return w.Grow(ctx, tablestore.Growth{Run: run, Opened: []tablestore.Underway{{Number: 2}}})
 		}},
 		"RollUp": {storagefault.TableBatch, func(ctx context.Context, w *world) error {
 			run, err := w.Run(ctx, "j.0")

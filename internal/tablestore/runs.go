@@ -11,7 +11,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
-// MaxPerWrite is how many shards one AppendShards, EnqueueShards or RollUp takes: a transaction, less the run's own row.
+// MaxPerWrite is how many shards one Grow or RollUp takes: a transaction, less the run's own row.
 const MaxPerWrite = maxBatch - 1
 
 func runEntity(run *job.Run) (entity, error) {
@@ -87,25 +87,11 @@ func (s *Store) Plan(ctx context.Context, runID string) (*job.Plan, error) {
 
 // SavePlan stores a plan if it is as it was read.
 func (s *Store) SavePlan(ctx context.Context, plan *job.Plan) error {
-	return s.AppendShards(ctx, plan, nil)
-}
-
-// AppendShards stores up to MaxPerWrite new shards together with the plan that counts them, if the plan is as it was read.
-func (s *Store) AppendShards(ctx context.Context, plan *job.Plan, shards []*job.Shard) error {
 	e, err := planEntity(plan)
 	if err != nil {
 		return err
 	}
-	b := newBatch()
-	b.replace(e, plan.Rev)
-	for _, shard := range shards {
-		row, err := s.shardEntity(shard)
-		if err != nil {
-			return err
-		}
-		b.put(row)
-	}
-	rev, err := s.runs.apply(ctx, b)
+	rev, err := s.runs.replace(ctx, e, plan.Rev)
 	if err != nil {
 		return err
 	}
@@ -113,27 +99,73 @@ func (s *Store) AppendShards(ctx context.Context, plan *job.Plan, shards []*job.
 	return nil
 }
 
-// EnqueueShards opens up to MaxPerWrite shards together with the run that counts them as enqueued, if the run is as it was
-// read.
-func (s *Store) EnqueueShards(ctx context.Context, run *job.Run, opened []Underway) error {
-	e, err := runEntity(run)
-	if err != nil {
-		return err
-	}
+// Growth is what one transaction adds to a run: at most MaxPerWrite shards and opened ones together, and a plan counts as
+// one more.
+type Growth struct {
+	Run    *job.Run     // the run that counts the opened shards; nil when none is opened
+	Plan   *job.Plan    // the plan that counts the shards; nil when none is new
+	Shards []*job.Shard // rows to write, whatever was there
+	Opened []Underway   // shards to list as under way
+}
+
+// Grow stores g if run and plan are as they were read. Where a revision did not come back with the reply, run and plan are
+// read again, and a shard's Rev is "".
+func (s *Store) Grow(ctx context.Context, g Growth) error {
 	b := newBatch()
-	b.replace(e, run.Rev)
-	for _, u := range opened {
-		row := newEntity(run.ID, numbered(rowOpen, u.Number))
+	if g.Plan != nil {
+		e, err := planEntity(g.Plan)
+		if err != nil {
+			return err
+		}
+		b.replace(e, g.Plan.Rev)
+	}
+	if g.Run != nil {
+		e, err := runEntity(g.Run)
+		if err != nil {
+			return err
+		}
+		b.replace(e, g.Run.Rev)
+	}
+	for _, shard := range g.Shards {
+		row, err := s.shardEntity(shard)
+		if err != nil {
+			return err
+		}
+		b.put(row)
+	}
+	for _, u := range g.Opened {
+		row := newEntity(g.Run.ID, numbered(rowOpen, u.Number))
 		row["Devices"] = u.Devices
 		row.putTime("CheckAt", u.CheckAt)
 		b.put(row)
 	}
-	rev, err := s.runs.apply(ctx, b)
+	revs, err := s.runs.applyAll(ctx, b)
 	if err != nil {
 		return err
 	}
-	run.Rev = rev
-	return nil
+	return s.grown(ctx, g, revs)
+}
+
+// grown hands out the revisions of a Grow.
+func (s *Store) grown(ctx context.Context, g Growth, revs []string) (err error) {
+	next := func(row, run string) string {
+		rev := revs[0]
+		revs = revs[1:]
+		if rev == "" && err == nil {
+			_, rev, err = s.runs.get(ctx, run, row)
+		}
+		return rev
+	}
+	if g.Plan != nil {
+		g.Plan.Rev = next(rowPlan, g.Plan.RunID)
+	}
+	if g.Run != nil {
+		g.Run.Rev = next(rowRun, g.Run.ID)
+	}
+	for i, shard := range g.Shards {
+		shard.Rev = revs[i]
+	}
+	return err
 }
 
 // RollUp stores a run that counts up to MaxPerWrite more done shards and forgets their done rows, if the run is as it was

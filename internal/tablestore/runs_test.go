@@ -63,10 +63,10 @@ func TestOnlyOneOfTwoWritersWins(t *testing.T) {
 
 	ctx := t.Context()
 	require.ErrorIs(t, w.SaveRun(ctx, &staleRun), job.ErrConflict)
-	require.ErrorIs(t, w.EnqueueShards(ctx, &staleRun, []tablestore.Underway{{Number: 7}}), job.ErrConflict)
+	require.ErrorIs(t, w.Grow(ctx, tablestore.Growth{Run: &staleRun, Opened: []tablestore.Underway{{Number: 7}}}), job.ErrConflict)
 	require.ErrorIs(t, w.RollUp(ctx, &staleRun, []tablestore.Underway{{Number: 0}}), job.ErrConflict)
 	require.ErrorIs(t, w.SavePlan(ctx, &stalePlan), job.ErrConflict)
-	require.ErrorIs(t, w.AppendShards(ctx, &stalePlan, []*job.Shard{{RunID: "j.0", Number: 1}}), job.ErrConflict)
+	require.ErrorIs(t, w.Grow(ctx, tablestore.Growth{Plan: &stalePlan, Shards: []*job.Shard{{RunID: "j.0", Number: 1}}}), job.ErrConflict)
 	require.ErrorIs(t, w.ClaimShard(ctx, &staleShard), job.ErrConflict)
 	require.ErrorIs(t, w.SaveShard(ctx, &staleShard), job.ErrConflict)
 	require.ErrorIs(t, w.CloseShard(ctx, &staleShard), job.ErrConflict)
@@ -90,8 +90,8 @@ func TestRowsOfADeletedRunAreNotWrittenAgain(t *testing.T) {
 	require.True(t, empty)
 	ctx := t.Context()
 	for name, err := range map[string]error{
-		"SaveRun": w.SaveRun(ctx, run), "EnqueueShards": w.EnqueueShards(ctx, run, []tablestore.Underway{{}}),
-		"SavePlan": w.SavePlan(ctx, plan), "AppendShards": w.AppendShards(ctx, plan, []*job.Shard{shard}),
+		"SaveRun": w.SaveRun(ctx, run), "opening": w.Grow(ctx, tablestore.Growth{Run: run, Opened: []tablestore.Underway{{}}}),
+		"SavePlan": w.SavePlan(ctx, plan), "planning": w.Grow(ctx, tablestore.Growth{Plan: plan, Shards: []*job.Shard{shard}}),
 		"ClaimShard": w.ClaimShard(ctx, shard), "SaveShard": w.SaveShard(ctx, shard), "CloseShard": w.CloseShard(ctx, shard),
 	} {
 		require.ErrorIs(t, err, job.ErrNotFound, name)
@@ -306,7 +306,7 @@ func TestTheLargestPlanWriteFitsATransaction(t *testing.T) {
 		}
 	}
 	require.NoError(t, w.RollUp(t.Context(), run, done))
-	require.Error(t, w.EnqueueShards(t.Context(), run, make([]tablestore.Underway, tablestore.MaxPerWrite+1)))
+	require.Error(t, w.Grow(t.Context(), tablestore.Growth{Run: run, Opened: make([]tablestore.Underway, tablestore.MaxPerWrite+1)}))
 }
 
 // A shard whose devices all sent the longest answer, of bytes that do not compress, fits a row and comes back.

@@ -162,7 +162,7 @@ func (w *world) appendShards(plan *job.Plan, devices ...[]string) {
 		plan.Shards++
 		plan.Devices += len(ids)
 	}
-	require.NoError(w.t, w.AppendShards(w.t.Context(), plan, shards))
+	require.NoError(w.t, w.Grow(w.t.Context(), tablestore.Growth{Plan: plan, Shards: shards}))
 }
 
 // enqueue opens all shards of a plan.
@@ -175,7 +175,7 @@ func (w *world) enqueue(run *job.Run, plan *job.Plan) {
 		opened = append(opened, tablestore.Underway{Number: run.Enqueued + i, Devices: size, CheckAt: noon})
 	}
 	run.Enqueued = plan.Shards
-	require.NoError(w.t, w.EnqueueShards(w.t.Context(), run, opened))
+	require.NoError(w.t, w.Grow(w.t.Context(), tablestore.Growth{Run: run, Opened: opened}))
 }
 
 func (w *world) shard(run string, n int) *job.Shard {

@@ -1,0 +1,104 @@
+package dispatch
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// TestAPlannerCarriesOutWhatItHasRoomFor: a run that fits a process needs no shard message at all.
+func TestAPlannerCarriesOutWhatItHasRoomFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(2000)
+	run := w.ended(w.create(lockDoor))
+	require.Equal(t, 2000, run.Counts().Of(job.Succeeded))
+	require.Zero(t, w.queue.count(kindShard))
+}
+
+// TestABusyPlannerLeavesShardsToOthers: what finds no free slot goes to the queue within the time of a flush.
+func TestABusyPlannerLeavesShardsToOthers(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Slices = 2
+	w := newWorld(t, opts)
+	w.hub.populate(1000)
+	slow(w, 400*time.Millisecond)
+	run := w.ended(w.create(lockDoor))
+	require.Equal(t, 1000, run.Counts().Of(job.Succeeded))
+	require.GreaterOrEqual(t, w.queue.count(kindShard), 6, "two shards ran where they were selected, and perhaps two more")
+	for device := range w.executions(run) {
+		require.Equal(t, 1, w.hub.called(device), device)
+	}
+}
+
+// TestAPlannerFeedsItsFreeSlots: shards that were stored beyond the horizon do not wait for supervisions.
+func TestAPlannerFeedsItsFreeSlots(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Slices, opts.OpenShards = 8, 1
+	w := newWorld(t, opts)
+	w.hub.populate(20000)
+	id := w.create(lockDoor)
+	started := time.Now()
+	run := w.ended(id)
+	require.Equal(t, 20000, run.Counts().Of(job.Succeeded))
+	require.Less(t, w.queue.count(kindShard), 100, "after %s", time.Since(started))
+}
+
+// TestAPlannersOwnShardsAreSharedOutWhenItDies: its claims are leases like any other.
+func TestAPlannersOwnShardsAreSharedOutWhenItDies(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Lease, opts.Silence = 500*time.Millisecond, 400*time.Millisecond
+	w := newWorld(t, opts)
+	w.hub.populate(300)
+	calls := slow(w, 200*time.Millisecond)
+	id := w.create(lockDoor)
+	dead := false
+	run := w.endedAfter(id, func() {
+		if !dead && calls.Load() > 0 {
+			dead = true
+			w.current().dead(errKilled)
+		}
+	})
+	require.Equal(t, 300, run.Counts().Of(job.Succeeded))
+	again := 0
+	for device := range w.executions(run) {
+		again += w.hub.called(device) - 1
+	}
+	require.LessOrEqual(t, again, 300)
+}
+
+// TestSeenForgetsNothing: a Bloom filter may err in one direction only, seldom, and within its memory.
+func TestSeenForgetsNothing(t *testing.T) {
+	t.Parallel()
+	var s seen
+	print := func(n int) uint64 { // the finalizer of splitmix64, which hits every bit
+		z := uint64(n+1) * 0x9e3779b97f4a7c15
+		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+		z = (z ^ z>>27) * 0x94d049bb133111eb
+		return z ^ z>>31
+	}
+	const devices = 1_000_000
+	wrong := 0
+	for n := range devices {
+		if s.add(print(n)) {
+			wrong++
+		}
+	}
+	require.Less(t, wrong, 50, "false alarms")
+	for n := range devices {
+		require.True(t, s.add(print(n)), n)
+	}
+	words := 0
+	for _, l := range s.layers {
+		words += len(l.bits)
+	}
+	require.LessOrEqual(t, 8*words, 12<<20, fmt.Sprintf("bytes in %d layers", len(s.layers)))
+	t.Logf("%d devices: %d false alarms, %d bytes", devices, wrong, 8*words)
+}

@@ -1,0 +1,184 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+)
+
+// maxFed is how many stored shards a planner opens for itself at once.
+const maxFed = 16
+
+// opens reports whether new shards can be opened as they are stored: shards are opened in order, and none waits.
+func (p *planner) opens() bool {
+	return p.run.Status == job.StatusRunning && p.run.Enqueued == p.plan.Shards
+}
+
+// store writes pending devices as shards. All of them when all is set, with messages for those that find no free slot
+// here; otherwise as many as do. release gives the plan's claim back with the last write.
+func (p *planner) store(ctx context.Context, all, release bool) error {
+	if err := p.resolve(ctx); err != nil {
+		return err
+	}
+	for {
+		waiting := (len(p.pending) + job.ShardSize - 1) / job.ShardSize
+		n, mine := min(planShards, waiting), 0
+		if p.opens() {
+			mine = p.local.reserve(n)
+		}
+		if !all {
+			n = mine
+		}
+		if n == 0 && !release {
+			return nil
+		}
+		last := n == waiting
+		if err := p.write(ctx, n, mine, release && last); err != nil {
+			return err
+		}
+		if last || !all {
+			return nil
+		}
+	}
+}
+
+// write stores the next n shards, mine of which are to be carried out here.
+func (p *planner) write(ctx context.Context, n, mine int, release bool) error {
+	now := p.d.now()
+	shards, token := p.cut(n)
+	plan := *p.plan
+	plan.Shards += len(shards)
+	for _, s := range shards {
+		plan.Devices += len(s.Executions)
+	}
+	plan.Continuation = token
+	plan.Done = p.done && len(p.pending) == 0
+	plan.SendAt = now.Add(p.pause)
+	plan.Claim.Until = now.Add(p.d.opts.Lease)
+	if release || plan.Done {
+		plan.Claim = plan.Claim.Release()
+	}
+	o := opening{p: p, plan: &plan, shards: shards, mine: mine}
+	err := o.store(ctx)
+	if err != nil {
+		p.local.release(mine)
+		return err
+	}
+	p.plan = &plan
+	return o.start(ctx)
+}
+
+// feed opens stored shards for free slots of this process.
+func (p *planner) feed(ctx context.Context) error {
+	if err := p.refresh(ctx); err != nil {
+		return err
+	}
+	from := p.run.Enqueued
+	mine := p.local.reserve(min(maxFed, p.plan.Shards-from))
+	if p.stopped = p.run.Status != job.StatusRunning; p.stopped || mine == 0 {
+		p.local.release(mine)
+		return nil
+	}
+	shards, err := p.d.store.Shards(ctx, p.run.ID, tablestore.ShardQuery{From: from, Max: mine, Always: -1})
+	if err != nil {
+		p.local.release(mine)
+		return err
+	}
+	o := opening{p: p, shards: shards, mine: mine}
+	err = o.store(ctx)
+	if err != nil {
+		p.local.release(mine)
+		if errors.Is(err, job.ErrConflict) {
+			return p.refresh(ctx) // the supervisor was faster
+		}
+		return err
+	}
+	return o.start(ctx)
+}
+
+// refresh reads the run again.
+func (p *planner) refresh(ctx context.Context) error {
+	run, err := p.d.store.Run(ctx, p.run.ID)
+	if err == nil {
+		p.run = run
+	}
+	return err
+}
+
+// opening is one transaction that stores new shards, opens as many as can be worked on, and claims the first for the
+// process itself.
+type opening struct {
+	p      *planner
+	plan   *job.Plan // nil when the shards are stored already
+	shards []*job.Shard
+	mine   int
+
+	opened []tablestore.Underway
+	begins bool // the chain of supervise messages
+}
+
+// store writes the opening, again when only the run was changed by somebody else meanwhile.
+func (o *opening) store(ctx context.Context) error {
+	for {
+		o.open(o.p.d.now())
+		g := tablestore.Growth{Plan: o.plan, Shards: o.shards, Opened: o.opened}
+		if len(o.opened) > 0 {
+			g.Run = o.p.run
+		}
+		err := o.p.d.store.Grow(ctx, g)
+		if g.Run == nil || o.plan == nil || !errors.Is(err, job.ErrConflict) {
+			return err
+		}
+		stored, readErr := o.p.d.store.Plan(ctx, o.p.run.ID)
+		if readErr != nil || stored.Rev != o.plan.Rev {
+			return errors.Join(err, readErr)
+		}
+		if err := o.p.refresh(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// open lists the shards that the run can take, claims those that are carried out here, and counts them in the run.
+func (o *opening) open(now time.Time) {
+	run, d := o.p.run, o.p.d
+	o.opened, o.begins = nil, false
+	for _, s := range o.shards {
+		s.Claim = job.Claim{}
+	}
+	if len(o.shards) == 0 || run.Status != job.StatusRunning || run.Enqueued != o.shards[0].Number {
+		return
+	}
+	room := max(0, d.opts.OpenShards-(run.Enqueued-run.ClosedShards))
+	for i, s := range o.shards[:min(len(o.shards), o.mine+room)] {
+		if i < o.mine {
+			o.p.local.claim(s, now)
+		}
+		size := len(s.Executions)
+		o.opened = append(o.opened, tablestore.Underway{Number: s.Number, Devices: size, CheckAt: now.Add(d.opts.Lease)})
+		run.Live = run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
+	}
+	run.Enqueued += len(o.opened)
+	if run.Generation == 0 {
+		run.Generation, run.SupervisedAt, o.begins = 1, now, true
+	}
+}
+
+// start carries out the claimed shards and sends the messages of the others that were opened.
+func (o *opening) start(ctx context.Context) error {
+	p := o.p
+	mine := min(o.mine, len(o.opened))
+	p.local.release(o.mine - mine)
+	for _, s := range o.shards[:mine] {
+		p.local.start(ctx, s)
+	}
+	if o.begins {
+		if err := p.d.sendSupervise(ctx, p.run.ID, 1, superviseEvery); err != nil {
+			return err
+		}
+	}
+	return p.d.sendShards(ctx, p.run.ID, o.opened[mine:], false)
+}

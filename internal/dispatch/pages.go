@@ -1,0 +1,88 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+)
+
+const (
+	readAhead     = 4               // pages that wait for the planner
+	throttledPlan = 3 * time.Second // least wait before a throttled query is asked again
+	maxPatient    = 4               // stretches of a process that may wait that long without ending
+)
+
+// page is what a source gave: devices and the continuation after them, or why there are none.
+type page struct {
+	devices []string
+	next    string
+	err     error
+}
+
+// reader reads a target's pages ahead of the planner that stores them.
+type reader struct {
+	d       *Dispatcher
+	source  source
+	until   time.Time
+	blocked bool // the run is blocked, and the first page is its probe
+}
+
+// read sends the pages after token to out until the last, an error, or the end of ctx.
+func (r *reader) read(ctx context.Context, token string, out chan<- page) {
+	for {
+		devices, next, err := r.ask(ctx, token)
+		if wait, ok := r.patient(err); ok {
+			if sleep(ctx, wait) != nil {
+				return
+			}
+			continue
+		}
+		select {
+		case out <- page{devices, next, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil || next == "" {
+			return
+		}
+		token, r.blocked = next, false
+	}
+}
+
+// ask reads the devices after token, again a few times while the hub fails.
+func (r *reader) ask(ctx context.Context, token string) ([]string, string, error) {
+	for attempt := 1; ; attempt++ {
+		devices, next, err := r.try(ctx, token)
+		kind := iothub.KindOf(err)
+		if err == nil || attempt >= r.d.opts.Attempts || kind != iothub.ServerError && kind != iothub.Lost {
+			return devices, next, err
+		}
+		if err := sleep(ctx, r.d.opts.RetryDelay); err != nil {
+			return nil, "", err
+		}
+	}
+}
+
+// try gives up a query that takes longer than half a lease.
+func (r *reader) try(ctx context.Context, token string) ([]string, string, error) {
+	within := r.d.opts.Lease / 2
+	limited, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	devices, next, err := r.source(limited, token)
+	if iothub.KindOf(err) == iothub.Canceled && ctx.Err() == nil {
+		err = &iothub.Error{Kind: iothub.Lost, Op: iothub.OpQuery, Message: fmt.Sprintf("no answer within %s", within), Sent: true}
+	}
+	return devices, next, err
+}
+
+// patient reports whether to wait for a throttled hub within the stretch, and how long: a new stretch would have to recall
+// all that was selected. Only few stretches of a process may wait, so that other messages keep flowing.
+func (r *reader) patient(err error) (time.Duration, bool) {
+	if iothub.KindOf(err) != iothub.Throttled || r.blocked || r.d.planners.Load() > maxPatient {
+		return 0, false
+	}
+	wait := max(waitOf(err), throttledPlan)
+	return wait, wait <= r.d.opts.Lease/3 && r.d.now().Add(wait).Before(r.until)
+}

@@ -1,0 +1,65 @@
+package dispatch
+
+import "math/bits"
+
+// seen remembers devices by their fingerprints in a few MiB at most, whatever the fleet's size: a Bloom filter that grows
+// in layers up to lastLayer. It may take a new device for a seen one, about once in a million, but never the other way.
+type seen struct {
+	layers []layer
+}
+
+type layer struct {
+	bits []uint64
+	room int // devices until the next layer begins
+}
+
+const (
+	firstLayer    = 1 << 12 // words of 64 bits
+	lastLayer     = 1 << 20 // 8 MiB, for two million devices; more make false alarms more frequent
+	layerGrowth   = 4
+	bitsPerDevice = 32
+	bitsSet       = 8
+)
+
+// add remembers print and reports whether it may have been there before.
+func (s *seen) add(print uint64) bool {
+	for _, l := range s.layers {
+		if l.holds(print) {
+			return true
+		}
+	}
+	last := len(s.layers) - 1
+	if last < 0 || s.layers[last].room == 0 && len(s.layers[last].bits) < lastLayer {
+		words := firstLayer
+		if last >= 0 {
+			words = layerGrowth * len(s.layers[last].bits)
+		}
+		s.layers = append(s.layers, layer{bits: make([]uint64, words), room: words * 64 / bitsPerDevice})
+		last++
+	}
+	s.layers[last].add(print)
+	return false
+}
+
+func (l *layer) holds(print uint64) bool {
+	for i := range uint64(bitsSet) {
+		if word, bit := l.at(print, i); l.bits[word]&bit == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *layer) add(print uint64) {
+	l.room = max(0, l.room-1)
+	for i := range uint64(bitsSet) {
+		word, bit := l.at(print, i)
+		l.bits[word] |= bit
+	}
+}
+
+// at gives the place of bit i of print, by double hashing: print is a hash itself.
+func (l *layer) at(print, i uint64) (word int, bit uint64) {
+	n := (print + i*(bits.RotateLeft64(print, 32)|1)) % uint64(64*len(l.bits))
+	return int(n / 64), 1 << (n % 64)
+}
