@@ -92,14 +92,17 @@ func cpuOf(parts []part) ([]float64, error) {
 
 // sizes adds the size of the handler's executable.
 func (b *bench) sizes(t *table) error {
-	app := b.app
-	if app == "" {
-		app = filepath.Join("dist", "app")
-	}
-	info, err := os.Stat(filepath.Join(app, "handler"))
+	info, err := os.Stat(filepath.Join(b.appRoot(), "handler"))
 	if err != nil {
 		return fmt.Errorf("looking at the handler: %w", err)
 	}
-	t.add("binary", "size of the handler", "MiB", float64(info.Size())/(1<<20))
+	t.add("binary", "size of the handler", "MiB", float64(info.Size())/(1<<20)).goal = atMost(25e6 / (1 << 20))
 	return nil
+}
+
+func (b *bench) appRoot() string {
+	if b.app == "" {
+		return filepath.Join("dist", "app")
+	}
+	return b.app
 }

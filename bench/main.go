@@ -41,6 +41,7 @@ func scenarios() []scenario {
 		{"slow", "Against the ceiling: a method job, devices that answer after 50 ms", slow},
 		{"storage", "What a device costs in storage", storage},
 		{"footprint", "Memory, CPU and size", footprint},
+		{"start", "Cold start of the handler", coldStart},
 	}
 }
 
