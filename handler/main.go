@@ -22,6 +22,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/customhandler"
 	"github.com/fleetjobs/fleetjobs/internal/dispatch"
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/principal"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 	"github.com/fleetjobs/fleetjobs/internal/workqueue"
 )
@@ -101,7 +102,10 @@ func newApp(cfg config.Config, environ []string, logger *slog.Logger) (*app, err
 	a.http = api.New(api.Options{
 		Jobs: a.jobs, Store: a.store, Ready: a.store.Ensure, PublicURL: cfg.PublicURL, Logger: logger, Version: version,
 		RequestID: customhandler.InvocationID,
-		Health:    api.Health{Ticks: a.store, Queue: queue, Hub: hub, Tick: cfg.TickInterval},
+		Callers: principal.New(principal.Options{
+			EasyAuth: cfg.EasyAuth, RolesRequired: cfg.RequireRoles, Deployment: hub.HostName(),
+		}),
+		Health: api.Health{Ticks: a.store, Queue: queue, Hub: hub, Tick: cfg.TickInterval},
 	})
 	return a, nil
 }

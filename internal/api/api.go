@@ -12,16 +12,17 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/dispatch"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/principal"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
 // Commands change jobs. Errors are job.Faults, job.ErrNotFound, job.ErrConflict, the Err values of package dispatch,
 // *iothub.Error where the hub was asked, or those of storage.
 type Commands interface {
-	Create(ctx context.Context, def job.Definition, idempotencyKey string) (*job.Record, error)
+	Create(ctx context.Context, def job.Definition, idempotencyKey string, by job.Caller) (*job.Record, error)
 	Preview(ctx context.Context, def job.Definition) (dispatch.Preview, error)
-	Cancel(ctx context.Context, jobID string) (*job.Record, *job.Run, error)
-	Delete(ctx context.Context, jobID string) error
+	Cancel(ctx context.Context, jobID string, by job.Caller) (*job.Record, *job.Run, error)
+	Delete(ctx context.Context, jobID string, by job.Caller) error
 }
 
 // Reader gives a job with its run as it is now, or job.ErrNotFound.
@@ -35,8 +36,14 @@ type Jobs interface {
 	Reader
 }
 
-// Store lists jobs and executions; *tablestore.Store does.
+// Trail lists the entries of the audit trail, newest first.
+type Trail interface {
+	Changes(ctx context.Context, q tablestore.ChangeQuery) (changes []*job.Change, next string, err error)
+}
+
+// Store lists jobs, executions and who changed them; *tablestore.Store does.
 type Store interface {
+	Trail
 	Jobs(ctx context.Context, q tablestore.JobQuery) (jobs []*job.Record, next string, err error)
 	Run(ctx context.Context, runID string) (*job.Run, error)
 	Shards(ctx context.Context, runID string, q tablestore.ShardQuery) ([]*job.Shard, error)
@@ -49,9 +56,11 @@ type Options struct {
 	Store Store
 	// Ready is called before each request that reaches storage, such as tablestore.Store.Ensure. Default: nothing.
 	Ready func(context.Context) error
+	// Callers tells who makes a request. Default: nobody is signed in, and keys have hashes of no deployment in particular.
+	Callers *principal.Resolver
 	// PublicURL begins absolute links, such as "https://myfleet.azurewebsites.net". Without it links are paths.
 	PublicURL string
-	// Logger gets one line for each answer of 500 or 503. Default: discards.
+	// Logger gets one line for each answer of 401, 403, 500 or 503. Default: discards.
 	Logger *slog.Logger
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
@@ -72,6 +81,7 @@ type handler struct {
 	jobs      Jobs
 	store     Store
 	ready     func(context.Context) error
+	callers   *principal.Resolver
 	publicURL string
 	logger    *slog.Logger
 	clock     func() time.Time
@@ -84,11 +94,15 @@ type handler struct {
 // New gives the handler of everything below /api/.
 func New(o Options) http.Handler {
 	h := &handler{
-		jobs: o.Jobs, store: o.Store, ready: o.Ready, publicURL: strings.TrimRight(o.PublicURL, "/"), logger: o.Logger, clock: o.Now,
+		jobs: o.Jobs, store: o.Store, ready: o.Ready, callers: o.Callers, publicURL: strings.TrimRight(o.PublicURL, "/"),
+		logger: o.Logger, clock: o.Now,
 		version: o.Version, requestID: o.RequestID,
 	}
 	if h.ready == nil {
 		h.ready = func(context.Context) error { return nil }
+	}
+	if h.callers == nil {
+		h.callers = principal.New(principal.Options{})
 	}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
@@ -109,6 +123,7 @@ func (h *handler) now() time.Time { return h.clock().UTC() }
 // request is an HTTP request after routing.
 type request struct {
 	*http.Request
+	by       job.Caller // zero on paths for everybody
 	jobID    string
 	deviceID string
 	query    *params
@@ -151,11 +166,16 @@ func (h *handler) serve(ctx context.Context, r *http.Request) (a *answer, err er
 		}
 		a, err = nil, &panicked{value: v, stack: debug.Stack()}
 	}()
+	by, err := h.admit(r)
+	if err != nil {
+		return nil, err
+	}
 	do, routed, err := h.route(r)
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(r.URL.Path, prefix+"jobs") {
+	routed.by = by
+	if strings.HasPrefix(r.URL.Path, prefix+"jobs") || strings.HasPrefix(r.URL.Path, prefix+"audit") {
 		if err := h.ready(ctx); err != nil {
 			return nil, err
 		}

@@ -147,7 +147,7 @@ func readBody(r *request) ([]byte, error) {
 // store202 stores the job and says where its end can be waited for. A repeated request gets the same answer, with the job
 // as it is by then.
 func (h *handler) store202(ctx context.Context, r *request, def job.Definition, key string) (*answer, error) {
-	rec, err := h.jobs.Create(ctx, def, key)
+	rec, err := h.jobs.Create(ctx, def, key, r.by)
 	switch {
 	case errors.Is(err, job.ErrNotFound):
 		return nil, fmt.Errorf("creating a job: %v", err) //nolint:errorlint // a missing table must not read as a missing job

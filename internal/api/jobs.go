@@ -54,7 +54,7 @@ func (h *handler) cancel(ctx context.Context, r *request) (*answer, error) {
 	if len(job.CheckJobID("", r.jobID)) > 0 {
 		return nil, problemOf(unknownJob, "no job has this id")
 	}
-	rec, run, err := h.jobs.Cancel(ctx, r.jobID)
+	rec, run, err := h.jobs.Cancel(ctx, r.jobID, r.by)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (h *handler) remove(ctx context.Context, r *request) (*answer, error) {
 	if len(job.CheckJobID("", r.jobID)) > 0 {
 		return nil, problemOf(unknownJob, "no job has this id")
 	}
-	if err := h.jobs.Delete(ctx, r.jobID); err != nil {
+	if err := h.jobs.Delete(ctx, r.jobID, r.by); err != nil {
 		return nil, err
 	}
 	return &answer{status: http.StatusNoContent}, nil

@@ -32,6 +32,8 @@ type problemKind struct {
 // The kinds of problems. docs/problems.md has a section for each.
 var (
 	invalidRequest     = problemKind{"invalid-request", "The request is not valid", http.StatusBadRequest}
+	notSignedIn        = problemKind{"not-signed-in", "The request carries no signed-in caller", http.StatusUnauthorized}
+	roleMissing        = problemKind{"role-missing", "The caller lacks a role", http.StatusForbidden}
 	unknownPath        = problemKind{"unknown-path", "There is nothing at this path", http.StatusNotFound}
 	unknownJob         = problemKind{"unknown-job", "There is no such job", http.StatusNotFound}
 	unknownExecution   = problemKind{"unknown-execution", "The job has no such device", http.StatusNotFound}

@@ -25,7 +25,7 @@ type broken struct {
 	panic any
 }
 
-func (b broken) Create(context.Context, job.Definition, string) (*job.Record, error) {
+func (b broken) Create(context.Context, job.Definition, string, job.Caller) (*job.Record, error) {
 	return nil, b.err
 }
 
@@ -33,11 +33,11 @@ func (b broken) Preview(context.Context, job.Definition) (dispatch.Preview, erro
 	return dispatch.Preview{}, b.err
 }
 
-func (b broken) Cancel(context.Context, string) (*job.Record, *job.Run, error) {
+func (b broken) Cancel(context.Context, string, job.Caller) (*job.Record, *job.Run, error) {
 	return nil, nil, b.err
 }
 
-func (b broken) Delete(context.Context, string) error { return b.err }
+func (b broken) Delete(context.Context, string, job.Caller) error { return b.err }
 
 func (b broken) Get(context.Context, string) (*job.Record, *job.Run, error) {
 	if b.panic != nil {

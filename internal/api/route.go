@@ -55,6 +55,12 @@ func (h *handler) table() []route {
 		{[]string{"jobs", jobIDPart, "result"}, map[string]endpoint{
 			http.MethodGet: {nil, h.result},
 		}},
+		{[]string{"jobs", jobIDPart, "audit"}, map[string]endpoint{
+			http.MethodGet: {[]string{"pageSize", "continuationToken"}, h.jobAudit},
+		}},
+		{[]string{"audit"}, map[string]endpoint{
+			http.MethodGet: {[]string{"pageSize", "continuationToken"}, h.audit},
+		}},
 		{[]string{"jobs", jobIDPart, "executions"}, map[string]endpoint{
 			http.MethodGet: {[]string{"status", "pageSize", "continuationToken", "deviceId"}, h.executions},
 		}},

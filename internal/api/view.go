@@ -76,6 +76,7 @@ type jobView struct {
 	Selection           selection      `json:"selection"`
 	Blocked             *blockView     `json:"blocked,omitempty"`
 	Warnings            []string       `json:"warnings,omitempty"`
+	CreatedBy           job.Principal  `json:"createdBy,omitzero"`
 }
 
 func (s state) view() *jobView {
@@ -89,6 +90,7 @@ func (s state) view() *jobView {
 		RunID: s.rec.RunID, DeviceIDCount: s.rec.DeviceCount, StartedTime: instant(s.run.StartedAt), EndReason: s.run.EndReason,
 		ExecutionStatistics: s.counts.StateMap(), FailureReasons: s.counts.ReasonMap(),
 		Selection: selection{State: s.selectionState(), DeviceCount: s.counts.Total()}, Warnings: s.rec.Warnings,
+		CreatedBy: s.rec.CreatedBy,
 	}
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}

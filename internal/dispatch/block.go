@@ -36,8 +36,8 @@ func (d *Dispatcher) change(ctx context.Context, runID string, edit func(*job.Ru
 	}
 }
 
-// reflect shows the run's status in its job and in the lists of jobs. Whoever changes a run's status calls it; the timer
-// does when they died in between.
+// reflect shows the run's status in its job and in the lists of jobs, and who cancelled it in the audit trail. Whoever changes a
+// run's status calls it; the timer does when they died in between.
 func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
 	for {
 		rec, err := d.record(ctx, run)
@@ -46,7 +46,11 @@ func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
 		}
 		if from := rec.Status; !from.Ended() && from != run.Status {
 			rec.Reflect(run)
-			err = d.store.SaveJob(ctx, rec, from)
+			var changes []job.Change
+			if run.Cancelled != nil {
+				changes = append(changes, *run.Cancelled)
+			}
+			err = d.store.SaveJob(ctx, rec, from, changes...)
 			if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
 				continue
 			}

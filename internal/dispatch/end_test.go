@@ -40,7 +40,7 @@ func TestCancelStopsNewCallsAndTellsWhoWasReached(t *testing.T) {
 	id := w.create(lockDoor)
 	w.run(func(context.Context) bool { return len(started) == 1 && w.status(id).PlanDone })
 
-	_, run, err := w.current().d.Cancel(t.Context(), id)
+	_, run, err := w.current().d.Cancel(t.Context(), id, someone())
 	require.NoError(t, err)
 	require.Equal(t, job.StatusStopping, run.Status)
 	asked := time.Now()
@@ -63,7 +63,7 @@ func TestCancelStopsNewCallsAndTellsWhoWasReached(t *testing.T) {
 	}
 	require.LessOrEqual(t, reached, 20, "only the calls in flight at the time of the cancel were made")
 
-	_, again, err := w.current().d.Cancel(t.Context(), id)
+	_, again, err := w.current().d.Cancel(t.Context(), id, someone())
 	require.NoError(t, err, "cancelling again changes nothing")
 	require.Equal(t, job.StatusCancelled, again.Status)
 }
@@ -78,7 +78,7 @@ func TestAScheduledJobIsCancelledAtOnce(t *testing.T) {
 			w.hub.populate(3)
 			at := time.Now().Add(ahead).UTC().Format(time.RFC3339)
 			id := w.create(`{"jobId":"later","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","startTime":"` + at + `"}`)
-			_, run, err := w.current().d.Cancel(t.Context(), id)
+			_, run, err := w.current().d.Cancel(t.Context(), id, someone())
 			require.NoError(t, err)
 			require.Equal(t, job.StatusCancelled, run.Status)
 			due, err := w.observer().Due(t.Context(), time.Now().Add(24*time.Hour))
@@ -197,9 +197,9 @@ func TestADeletedJobLeavesNothingBehind(t *testing.T) {
 	w := newWorld(t, quick)
 	w.hub.populate(3100)
 	id := w.create(lockDoor)
-	require.ErrorIs(t, w.current().d.Delete(t.Context(), id), ErrNotEnded)
+	require.ErrorIs(t, w.current().d.Delete(t.Context(), id, someone()), ErrNotEnded)
 	run := w.ended(id)
-	require.NoError(t, w.current().d.Delete(t.Context(), id))
+	require.NoError(t, w.current().d.Delete(t.Context(), id, someone()))
 	require.NoError(t, w.queue.Send(t.Context(), fmt.Appendf(nil, `{"kind":"shard","run":%q,"shard":3}`, run.ID), 0))
 	store := w.observer()
 	w.run(func(ctx context.Context) bool {

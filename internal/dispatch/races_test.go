@@ -129,7 +129,7 @@ func TestATakenIDUnderANewKeyIsAConflict(t *testing.T) {
 	w.create(lockDoor)
 	def, err := job.Decode([]byte(lockDoor), time.Now())
 	require.NoError(t, err)
-	rec, err := w.current().d.Create(t.Context(), def, "a key that nobody used")
+	rec, err := w.current().d.Create(t.Context(), def, "a key that nobody used", someone())
 	require.Nil(t, rec)
 	require.ErrorIs(t, err, job.ErrConflict)
 }
@@ -329,7 +329,7 @@ func TestACancelTellsWhoMayHaveBeenReached(t *testing.T) {
 	id := w.create(lockDoor)
 	w.run(func(context.Context) bool { return w.status(id).Counts().Of(job.InProgress) == 4 })
 	w.current().dead(errKilled)
-	_, _, err := w.current().d.Cancel(t.Context(), id)
+	_, _, err := w.current().d.Cancel(t.Context(), id, someone())
 	require.NoError(t, err)
 	run := w.status(id)
 	w.run(func(context.Context) bool { run = w.status(id); return run.Status.Ended() })

@@ -32,12 +32,12 @@ const uploadTime = time.Hour
 
 // Create stores a job and, when it is due soon, starts it. With an id in def, or with an idempotency key, a repeated request
 // gives the job that the first one made. The error is job.Faults when the hub refuses the target.
-func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string) (*job.Record, error) {
+func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string, by job.Caller) (*job.Record, error) {
 	hash, err := def.Hash()
 	if err != nil {
 		return nil, err
 	}
-	rec := &job.Record{Definition: def, Hash: hash, KeyHash: keyHash(key)}
+	rec := &job.Record{Definition: def, Hash: hash, KeyHash: keyHash(key), CreatedBy: by.Principal}
 	if old, err := d.existing(ctx, rec); old != nil || err != nil {
 		return old, err
 	}
@@ -56,7 +56,9 @@ func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string)
 	if err := d.upload(ctx, rec); err != nil {
 		return nil, err
 	}
-	if err := d.store.CreateJob(ctx, rec); err != nil {
+	created := rec.Change(job.ActionCreated, by, now)
+	created.To = rec.Status
+	if err := d.store.CreateJob(ctx, rec, created); err != nil {
 		if errors.Is(err, job.ErrExists) {
 			old, err := d.existing(ctx, rec) // somebody else was faster
 			if old == nil && err == nil {
@@ -259,17 +261,19 @@ func (d *Dispatcher) runOf(ctx context.Context, rec *job.Record) (*job.Run, erro
 
 // Cancel ends a job: at once when it has not begun, else as soon as the calls in flight have ended. Cancelling a job that was
 // cancelled already changes nothing; ErrEnded says that it ended otherwise.
-func (d *Dispatcher) Cancel(ctx context.Context, id string) (*job.Record, *job.Run, error) {
+func (d *Dispatcher) Cancel(ctx context.Context, id string, by job.Caller) (*job.Record, *job.Run, error) {
 	for {
 		rec, err := d.store.Job(ctx, id)
 		if err != nil {
 			return nil, nil, err
 		}
 		if rec.Active || rec.Status.Ended() {
-			return d.cancelRun(ctx, rec)
+			return d.cancelRun(ctx, rec, by)
 		}
 		rec.Status, rec.EndReason, rec.EndedAt = job.StatusCancelled, job.EndCancelled, d.now()
-		err = d.store.SaveJob(ctx, rec, job.StatusScheduled)
+		cancelled := rec.Change(job.ActionCancelled, by, rec.EndedAt)
+		cancelled.From, cancelled.To = job.StatusScheduled, rec.Status
+		err = d.store.SaveJob(ctx, rec, job.StatusScheduled, cancelled)
 		if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
 			continue
 		}
@@ -281,7 +285,8 @@ func (d *Dispatcher) Cancel(ctx context.Context, id string) (*job.Record, *job.R
 	}
 }
 
-func (d *Dispatcher) cancelRun(ctx context.Context, rec *job.Record) (*job.Record, *job.Run, error) {
+// cancelRun cancels a run that has rows of its own. The entry of the audit trail is stored with the run, and reflect shows it.
+func (d *Dispatcher) cancelRun(ctx context.Context, rec *job.Record, by job.Caller) (*job.Record, *job.Run, error) {
 	if rec.EndReason == job.EndCancelled && !rec.Active {
 		run, err := d.runOf(ctx, rec)
 		return rec, run, err
@@ -297,8 +302,10 @@ func (d *Dispatcher) cancelRun(ctx context.Context, rec *job.Record) (*job.Recor
 		if run.Status == job.StatusScheduled {
 			next = job.StatusCancelled
 		}
-		run.EndReason = job.EndCancelled
-		return true, run.Become(next, d.now())
+		cancelled := rec.Change(job.ActionCancelled, by, d.now())
+		cancelled.From, cancelled.To = run.Status, next
+		run.EndReason, run.Cancelled = job.EndCancelled, &cancelled
+		return true, run.Become(next, cancelled.At)
 	})
 	if err != nil {
 		if errors.Is(err, job.ErrNotFound) && rec.Status.Ended() {
@@ -315,7 +322,7 @@ func (d *Dispatcher) cancelRun(ctx context.Context, rec *job.Record) (*job.Recor
 }
 
 // Delete forgets an ended job and has the rows of its run deleted.
-func (d *Dispatcher) Delete(ctx context.Context, id string) error {
+func (d *Dispatcher) Delete(ctx context.Context, id string, by job.Caller) error {
 	rec, err := d.store.Job(ctx, id)
 	if err != nil {
 		return err
@@ -323,7 +330,9 @@ func (d *Dispatcher) Delete(ctx context.Context, id string) error {
 	if !rec.Status.Ended() {
 		return ErrNotEnded
 	}
-	if err := d.store.DeleteJob(ctx, rec, d.now()); err != nil {
+	deleted := rec.Change(job.ActionDeleted, by, d.now())
+	deleted.From = rec.Status
+	if err := d.store.DeleteJob(ctx, rec, deleted.At, deleted); err != nil {
 		return err
 	}
 	if err := d.send(ctx, message{Kind: kindPurge, Run: rec.RunID}, 0); err != nil {

@@ -14,13 +14,14 @@ import (
 const (
 	startsAtOnce = 8
 	purgesATick  = 20
+	forgetsATick = 20
 	purgeRetry   = 10 * time.Minute
 	purgeRows    = 1000
 )
 
 // Tick is the timer's work: it starts what is due within the next two ticks, repairs what a crash left, and sees to the
-// deletion of what is gone. Last it notes that it got so far. It calls no device. One job's fault keeps no other waiting; all
-// are returned together.
+// deletion of what is gone and of the audit trail of jobs that are gone for long. Last it notes that it got so far. It calls
+// no device. One job's fault keeps no other waiting; all are returned together.
 func (d *Dispatcher) Tick(ctx context.Context) error {
 	now := d.now()
 	due, err := d.store.Due(ctx, now.Add(2*d.opts.Tick))
@@ -33,7 +34,7 @@ func (d *Dispatcher) Tick(ctx context.Context) error {
 	}
 	errs := d.forEach(ctx, due, d.startDue)
 	errs = append(errs, d.forEach(ctx, active, d.repair)...)
-	errs = append(errs, d.sweep(ctx, now), d.store.Ticked(ctx, now))
+	errs = append(errs, d.sweep(ctx, now), d.store.ForgetChanges(ctx, now, forgetsATick), d.store.Ticked(ctx, now))
 	return errors.Join(errs...)
 }
 

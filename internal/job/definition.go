@@ -88,6 +88,7 @@ type Record struct {
 	Definition
 	RunID       string // of its one run
 	CreatedAt   time.Time
+	CreatedBy   Principal `json:",omitzero"` // zero of jobs that were stored before there was this member
 	ListChunks  int    // rows of device ids, 0 for a query
 	DeviceCount int    // length of the explicit list
 	Hash        string // of the definition as it was sent, to tell a repeated request from another

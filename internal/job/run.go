@@ -60,6 +60,9 @@ type Run struct {
 	// Resend asks the supervisor to send the messages of all open shards again, after the run was blocked.
 	Resend bool
 
+	// Cancelled is the audit trail's entry of who cancelled the run, which the job's row takes over together with its status.
+	Cancelled *Change `json:",omitempty"`
+
 	// Rev is the store's revision of the row that was read, which a write is compared with.
 	Rev string `json:"-"`
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
-// Row keys of a hub's partition of the jobs table.
+// Row keys of a hub's partition of the jobs table; tick.go has one more, audit.go three.
 const (
 	rowJob    = "job:"    // job:<id>, the job
 	rowDue    = "due:"    // due:<time>:<id>, until its run is activated
@@ -89,8 +89,9 @@ func (s *Store) BeginUpload(ctx context.Context, runID string, until time.Time) 
 	return s.jobs.upsert(ctx, e)
 }
 
-// CreateJob stores a new job, due at its start time. It returns job.ErrExists when its id or Idempotency-Key is taken.
-func (s *Store) CreateJob(ctx context.Context, rec *job.Record) error {
+// CreateJob stores a new job, due at its start time, with entries of the audit trail. It returns job.ErrExists when its id or
+// Idempotency-Key is taken.
+func (s *Store) CreateJob(ctx context.Context, rec *job.Record, changes ...job.Change) error {
 	e, err := s.recordEntity(rec)
 	if err != nil {
 		return err
@@ -108,6 +109,9 @@ func (s *Store) CreateJob(ctx context.Context, rec *job.Record) error {
 	}
 	if rec.ListChunks > 0 {
 		b.remove(s.hub, rowGone+rec.RunID)
+	}
+	if err := s.record(b, changes); err != nil {
+		return err
 	}
 	rev, err := s.jobs.apply(ctx, b)
 	rec.Rev = rev
@@ -135,20 +139,20 @@ func (s *Store) JobByKey(ctx context.Context, keyHash string) (string, error) {
 }
 
 // SaveJob stores a job whose status was from, and keeps its lists in step. A job that becomes active leaves the list of due
-// jobs for that of active runs; one that ends leaves either.
-func (s *Store) SaveJob(ctx context.Context, rec *job.Record, from job.Status) error {
+// jobs for that of active runs; one that ends leaves either. Entries of the audit trail are written with it.
+func (s *Store) SaveJob(ctx context.Context, rec *job.Record, from job.Status, changes ...job.Change) error {
 	wasActive := rec.Active
 	rec.Active = wasActive || rec.Status != job.StatusScheduled && !rec.Status.Ended()
-	return s.saveJob(ctx, rec, from, wasActive)
+	return s.saveJob(ctx, rec, from, wasActive, changes)
 }
 
 // Activate moves a due job to the active runs.
 func (s *Store) Activate(ctx context.Context, rec *job.Record) error {
 	rec.Active = true
-	return s.saveJob(ctx, rec, rec.Status, false)
+	return s.saveJob(ctx, rec, rec.Status, false, nil)
 }
 
-func (s *Store) saveJob(ctx context.Context, rec *job.Record, from job.Status, wasActive bool) error {
+func (s *Store) saveJob(ctx context.Context, rec *job.Record, from job.Status, wasActive bool, changes []job.Change) error {
 	wasOwed := rec.Owed
 	rec.Owed = !rec.NextDelivery().IsZero()
 	e, err := s.recordEntity(rec)
@@ -173,6 +177,9 @@ func (s *Store) saveJob(ctx context.Context, rec *job.Record, from job.Status, w
 	case !wasActive && ends:
 		b.remove(s.hub, dueRow(rec))
 	}
+	if err := s.record(b, changes); err != nil {
+		return err
+	}
 	rev, err := s.jobs.apply(ctx, b)
 	if err != nil {
 		return err
@@ -181,8 +188,9 @@ func (s *Store) saveJob(ctx context.Context, rec *job.Record, from job.Status, w
 	return nil
 }
 
-// DeleteJob deletes an ended job and leaves a note that the rows of its run are to be deleted from now on.
-func (s *Store) DeleteJob(ctx context.Context, rec *job.Record, now time.Time) error {
+// DeleteJob deletes an ended job, with entries of the audit trail, and leaves notes that the rows of its run are to be deleted
+// from now on, and its audit trail after AuditRetention.
+func (s *Store) DeleteJob(ctx context.Context, rec *job.Record, now time.Time, changes ...job.Change) error {
 	e, err := s.recordEntity(rec)
 	if err != nil {
 		return err
@@ -199,6 +207,10 @@ func (s *Store) DeleteJob(ctx context.Context, rec *job.Record, now time.Time) e
 	}
 	if rec.KeyHash != "" {
 		b.remove(s.hub, rowKey+rec.KeyHash)
+	}
+	s.forgetAfter(b, rec, now)
+	if err := s.record(b, changes); err != nil {
+		return err
 	}
 	_, err = s.jobs.apply(ctx, b)
 	return err
