@@ -46,6 +46,7 @@ func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
 		}
 		if from := rec.Status; !from.Ended() && from != run.Status {
 			rec.Reflect(run)
+			d.owe(rec)
 			var changes []job.Change
 			if run.Cancelled != nil {
 				changes = append(changes, *run.Cancelled)
@@ -57,6 +58,7 @@ func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
 			if err == nil {
 				d.opts.Logger.Info("the job's status changed", "job", rec.JobID, "run", run.ID, "from", from, "to", run.Status,
 					"endReason", run.EndReason, "devices", run.Devices)
+				d.tell(ctx, rec)
 			}
 		}
 		return err

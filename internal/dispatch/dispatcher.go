@@ -55,6 +55,8 @@ type Options struct {
 	ProbeDelay time.Duration
 	// OpenShards is how many shards of a run are enqueued at least ahead of its workers, 128.
 	OpenShards int
+	// Notify is who is told of jobs, nobody.
+	Notify Notify
 }
 
 func (o Options) withDefaults() Options {
@@ -75,6 +77,7 @@ func (o Options) withDefaults() Options {
 	o.RetryDelay = cmp.Or(o.RetryDelay, time.Second)
 	o.ProbeDelay = cmp.Or(o.ProbeDelay, 5*time.Second)
 	o.OpenShards = cmp.Or(o.OpenShards, 128)
+	o.Notify.Lease = cmp.Or(o.Notify.Lease, 30*time.Second)
 	return o
 }
 
@@ -87,6 +90,8 @@ type Dispatcher struct {
 	runs  runCache
 	gate  *gate
 	slots chan struct{} // one for each slice under way
+	// deliveries has one for each message about deliveries that is worked on.
+	deliveries chan struct{}
 
 	planners atomic.Int32 // stretches under way
 }
@@ -96,6 +101,7 @@ func New(store *tablestore.Store, queue Queue, hub Hub, opts Options) *Dispatche
 	d := &Dispatcher{store: store, queue: queue, hub: hub, opts: opts.withDefaults()}
 	d.runs = newRunCache(store.Run, d.opts.Now)
 	d.slots = make(chan struct{}, d.opts.Slices)
+	d.deliveries = make(chan struct{}, deliveriesAtOnce)
 	d.gate = newGate(d.opts.CallsInFlight, d.opts.Now)
 	return d
 }
@@ -128,6 +134,8 @@ func (d *Dispatcher) Handle(ctx context.Context, in Delivery) error {
 		err = d.supervise(ctx, m, in)
 	case kindPurge:
 		err = d.purge(ctx, m)
+	case kindNotify:
+		err = d.notify(ctx, m)
 	}
 	if lostRace(err) {
 		d.opts.Logger.Debug("another worker was first", "kind", m.Kind, "run", m.Run, "shard", m.Shard, "error", err)

@@ -16,6 +16,7 @@ const (
 	kindShard     kind = "shard"     // call the devices of a shard
 	kindSupervise kind = "supervise" // move a run on
 	kindPurge     kind = "purge"     // delete the rows of a deleted job's run
+	kindNotify    kind = "notify"    // tell others what happened to a run
 )
 
 // message is the text of a queue message. Its member names are none that the Functions host keeps in Metadata.
@@ -42,7 +43,7 @@ func parseMessage(body []byte) (message, error) {
 		return m, fmt.Errorf("reading a queue message: %w", err)
 	}
 	switch m.Kind {
-	case kindPlan, kindShard, kindSupervise, kindPurge:
+	case kindPlan, kindShard, kindSupervise, kindPurge, kindNotify:
 	default:
 		return m, fmt.Errorf("reading a queue message: kind %q is not known", m.Kind)
 	}

@@ -41,6 +41,9 @@ func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string,
 	if old, err := d.existing(ctx, rec); old != nil || err != nil {
 		return old, err
 	}
+	if err := d.checkCallback(def); err != nil {
+		return nil, err
+	}
 	if rec.Warnings, err = d.CheckTarget(ctx, def); err != nil {
 		return nil, err
 	}
@@ -201,6 +204,9 @@ const previewIDs = 10
 
 // Preview counts the devices that def targets and gives the first ten, without storing anything.
 func (d *Dispatcher) Preview(ctx context.Context, def job.Definition) (Preview, error) {
+	if err := d.checkCallback(def); err != nil {
+		return Preview{}, err
+	}
 	if def.QueryCondition == "" {
 		return Preview{DeviceCount: len(def.DeviceIDs), FirstIDs: def.DeviceIDs[:min(previewIDs, len(def.DeviceIDs))]}, nil
 	}
@@ -271,6 +277,7 @@ func (d *Dispatcher) Cancel(ctx context.Context, id string, by job.Caller) (*job
 			return d.cancelRun(ctx, rec, by)
 		}
 		rec.Status, rec.EndReason, rec.EndedAt = job.StatusCancelled, job.EndCancelled, d.now()
+		d.owe(rec)
 		cancelled := rec.Change(job.ActionCancelled, by, rec.EndedAt)
 		cancelled.From, cancelled.To = job.StatusScheduled, rec.Status
 		err = d.store.SaveJob(ctx, rec, job.StatusScheduled, cancelled)
@@ -280,6 +287,7 @@ func (d *Dispatcher) Cancel(ctx context.Context, id string, by job.Caller) (*job
 		if err != nil {
 			return nil, nil, err
 		}
+		d.tell(ctx, rec)
 		run, err := d.runOf(ctx, rec)
 		return rec, run, err
 	}

@@ -34,6 +34,7 @@ func (d *Dispatcher) Tick(ctx context.Context) error {
 	}
 	errs := d.forEach(ctx, due, d.startDue)
 	errs = append(errs, d.forEach(ctx, active, d.repair)...)
+	errs = append(errs, d.remind(ctx, now))
 	errs = append(errs, d.sweep(ctx, now), d.store.ForgetChanges(ctx, now, forgetsATick), d.store.Ticked(ctx, now))
 	return errors.Join(errs...)
 }

@@ -125,6 +125,35 @@ func (r *Record) Delivery(kind EventKind, channel Channel) *Delivery {
 	return nil
 }
 
+// Begin notes an attempt at now. Nobody else makes one before the lease is over.
+func (d *Delivery) Begin(now time.Time, lease time.Duration) {
+	d.Attempts++
+	d.At, d.NextAt = now, now.Add(lease)
+}
+
+// Succeed ends the delivery.
+func (d *Delivery) Succeed() {
+	d.State, d.NextAt, d.LastError, d.LastStatus = DeliveryDelivered, time.Time{}, "", 0
+}
+
+// Fail notes why the last attempt failed, and when the next one is, or that there is none.
+func (d *Delivery) Fail(reason string, status int, next time.Time, again bool) {
+	d.LastError, d.LastStatus, d.NextAt = reason, status, next
+	if !again {
+		d.State, d.NextAt = DeliveryFailed, time.Time{}
+	}
+}
+
+// DueDelivery gives the first pending delivery whose time has come, nil when there is none.
+func (r *Record) DueDelivery(now time.Time) *Delivery {
+	for i, d := range r.Deliveries {
+		if d.State == DeliveryPending && !d.NextAt.After(now) {
+			return &r.Deliveries[i]
+		}
+	}
+	return nil
+}
+
 // NextDelivery is when the earliest pending delivery is due, zero when none is pending.
 func (r *Record) NextDelivery() time.Time {
 	var next time.Time

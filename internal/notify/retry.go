@@ -19,6 +19,7 @@ const (
 	ClassTimeout        Class = "timeout"          // no answer within 10 s
 	ClassStatus         Class = "statusRefused"    // an answer other than 2xx
 	ClassCredential     Class = "noToken"          // no token for Event Grid
+	ClassNoTopic        Class = "noTopic"          // Event Grid is not configured any more
 	ClassInternal       Class = "internal"         // the event could not be made
 )
 

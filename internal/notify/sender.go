@@ -93,6 +93,9 @@ func (s *Sender) Callback(ctx context.Context, address string, e Event) error {
 
 // Publish posts the event to the topic. The error is an *Error.
 func (s *Sender) Publish(ctx context.Context, e Event) error {
+	if !s.Publishes() { // the setting was taken away since the event became owed
+		return &Error{Class: ClassNoTopic, Final: true}
+	}
 	one, err := e.encode(s.opts.Source)
 	if err != nil {
 		return &Error{Class: ClassInternal, Final: true}

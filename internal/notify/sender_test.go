@@ -244,4 +244,5 @@ func TestATopicThatRefusesUsIsAskedAgain(t *testing.T) {
 	s = New(Options{Source: source, Topic: Topic{Endpoint: address, Credential: credential{errors.New("no identity here")}}})
 	require.Equal(t, &Error{Class: ClassCredential}, s.Publish(t.Context(), event))
 	require.False(t, New(Options{}).Publishes())
+	require.Equal(t, &Error{Class: ClassNoTopic, Final: true}, New(Options{}).Publish(t.Context(), event))
 }
