@@ -32,7 +32,7 @@ func entries() []entry {
 	return []entry{
 		demoEntry(), devEntry(), hubEntry(), deviceEntry(), healthEntry(),
 		jobCreateEntry(), jobListEntry(), jobShowEntry(), jobWatchEntry(), jobExecutionsEntry(), jobCancelEntry(),
-		jobDeleteEntry(),
+		jobDeleteEntry(), jobAuditEntry(),
 	}
 }
 

@@ -53,6 +53,7 @@ func (m *Main) describe(j *client.Job) error {
 	}
 	line("devices", target(j))
 	line("created", clock(j.CreatedTime))
+	line("created by", who(j.CreatedBy))
 	line("start", clock(j.StartTime))
 	if !j.EndTime.IsZero() {
 		line("end", clock(j.EndTime))

@@ -43,6 +43,24 @@ func TestCommands(t *testing.T) {
 			requests: []string{"GET /api/jobs?pageSize=2", "GET /api/jobs?continuationToken=t1&pageSize=2"},
 			out:      "[\n  {\n    \"jobId\": \"a\"\n  },\n  {\n    \"jobId\": \"b\"\n  }\n]\n",
 		},
+		"audit of one job": {
+			args: []string{"job", "audit", "j1"},
+			replies: map[string][]reply{"GET /api/jobs/j1/audit": {ok(`{"changes":[` +
+				`{"time":"2026-11-23T10:00:00.000Z","action":"deleted","jobId":"j1","by":{"kind":"identity","id":"oid-1","name":"eva\u001b[2J","provider":"aad"},"userAgent":"curl/8"},` +
+				`{"time":"2026-11-23T09:00:00.000Z","action":"created","jobId":"j1","by":{"kind":"key","id":"0badcafe"},"userAgent":"fleetjobs/1"}]}`)}},
+			requests: []string{"GET /api/jobs/j1/audit?pageSize=20"},
+			out: "TIME                  ACTION   JOB  BY               WITH\n" +
+				"2026-11-23 10:00:00Z  deleted  j1   eva\uFFFD[2J (oid-1)  curl/8\n" +
+				"2026-11-23 09:00:00Z  created  j1   key 0badcafe     fleetjobs/1\n",
+		},
+		"audit of all follows pages up to its limit": {
+			args: []string{"job", "audit", "--limit", "2", "--json"},
+			replies: map[string][]reply{"GET /api/audit": {
+				ok(`{"changes":[{"jobId":"a"}],"continuationToken":"t1"}`), ok(`{"changes":[{"jobId":"b"},{"jobId":"c"}]}`),
+			}},
+			requests: []string{"GET /api/audit?pageSize=2", "GET /api/audit?continuationToken=t1&pageSize=2"},
+			out:      "[\n  {\n    \"jobId\": \"a\"\n  },\n  {\n    \"jobId\": \"b\"\n  }\n]\n",
+		},
 		"list of nothing": {
 			args: []string{"job", "list"}, replies: map[string][]reply{"GET /api/jobs": {ok(`{"jobs":[]}`)}},
 			requests: []string{"GET /api/jobs?pageSize=20"}, errors: "fleetjobs: there is no such job\n",
@@ -61,6 +79,7 @@ operation        method reboot
 payload          {"a":1}
 devices          tags.x = 1
 created          2026-11-23 09:59:50Z
+created by       key 0badcafe
 start            2026-11-23 10:00:00Z
 end              2026-11-23 10:00:12Z
 progress         3 of 4 devices: 2 succeeded, 1 not, 0 in progress, 1 waiting

@@ -98,7 +98,7 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 func jobJSON(id, status string, total, succeeded, failed int) string {
 	return fmt.Sprintf(`{"jobId":%q,"type":"scheduleDeviceMethod","status":%q,"statusMessage":"So it goes.",`+
 		`"queryCondition":"tags.x = 1","cloudToDeviceMethod":{"methodName":"reboot","payload":{"a":1}},`+
-		`"createdTime":"2026-11-23T09:59:50.000Z","startTime":"2026-11-23T10:00:00.000Z","startedTime":"2026-11-23T10:00:00.000Z",`+
+		`"createdTime":"2026-11-23T09:59:50.000Z","createdBy":{"kind":"key","id":"0badcafe"},"startTime":"2026-11-23T10:00:00.000Z","startedTime":"2026-11-23T10:00:00.000Z",`+
 		`"endTime":"2026-11-23T10:00:12.500Z","selection":{"state":"complete","deviceCount":%d},`+
 		`"deviceJobStatistics":{"deviceCount":%d,"pendingCount":%d,"runningCount":0,"succeededCount":%d,"failedCount":%d},`+
 		`"executionStatistics":{"queued":%d,"succeeded":%d,"failed":%d,"timedOut":0},"failureReasons":{"deviceOffline":%d}}`,

@@ -120,6 +120,17 @@ func TestRequests(t *testing.T) {
 			func(ctx context.Context, c *client.Client) error { _, err := c.Cancel(ctx, "j"); return err },
 			jobJSON, "POST /api/jobs/j/cancel", "",
 		},
+		"audit of a job": {
+			func(ctx context.Context, c *client.Client) error { _, err := c.Audit(ctx, "j", options); return err },
+			`{"changes":[]}`, "GET /api/jobs/j/audit?continuationToken=t%3D1&pageSize=7", "",
+		},
+		"audit": {
+			func(ctx context.Context, c *client.Client) error {
+				_, err := c.Audit(ctx, "", client.ListOptions{})
+				return err
+			},
+			`{"changes":[]}`, "GET /api/audit", "",
+		},
 		"delete": {
 			func(ctx context.Context, c *client.Client) error { return c.Delete(ctx, "j") },
 			"", "DELETE /api/jobs/j", "",

@@ -32,6 +32,7 @@ type Job struct {
 	StatusMessage  string         `json:"statusMessage"` // what it waits for, in words
 	Warnings       []string       `json:"warnings"`
 	Selection      Selection      `json:"selection"`
+	CreatedBy      Principal      `json:"createdBy"` // zero when the service does not know
 
 	// Raw is the JSON that the service sent.
 	Raw json.RawMessage `json:"-"`
