@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
@@ -32,6 +35,12 @@ const DefaultSlices = 32
 type Options struct {
 	Logger *slog.Logger     // slog.Default
 	Now    func() time.Time // time.Now
+	// Tracer and Meter record what is done; by default nothing is recorded.
+	Tracer trace.Tracer
+	Meter  metric.Meter
+	// Allowance gives the calls per second that the hub allows for an operation (method, twin, query), for the metric that
+	// calls are compared with. nil: not known.
+	Allowance func(operation string) (perSecond float64, known bool)
 	// Tick is the time between two timer ticks, 10 s. What is due within two of them is started.
 	Tick time.Duration
 	// CallsInFlight is how many device calls one process has under way at most, 512.
@@ -83,13 +92,14 @@ func (o Options) withDefaults() Options {
 
 // Dispatcher is one process's share of the work. It is safe for concurrent use and keeps nothing that must last.
 type Dispatcher struct {
-	store *tablestore.Store
-	queue Queue
-	hub   Hub
-	opts  Options
-	runs  runCache
-	gate  *gate
-	slots chan struct{} // one for each slice under way
+	store   *tablestore.Store
+	queue   Queue
+	hub     Hub
+	opts    Options
+	runs    runCache
+	gate    *gate
+	observe *observer
+	slots   chan struct{} // one for each slice under way
 	// deliveries has one for each message about deliveries that is worked on.
 	deliveries chan struct{}
 
@@ -98,11 +108,13 @@ type Dispatcher struct {
 
 // New gives a dispatcher.
 func New(store *tablestore.Store, queue Queue, hub Hub, opts Options) *Dispatcher {
-	d := &Dispatcher{store: store, queue: queue, hub: hub, opts: opts.withDefaults()}
+	d := &Dispatcher{store: store, queue: queue, opts: opts.withDefaults()}
 	d.runs = newRunCache(store.Run, d.opts.Now)
 	d.slots = make(chan struct{}, d.opts.Slices)
 	d.deliveries = make(chan struct{}, deliveriesAtOnce)
 	d.gate = newGate(d.opts.CallsInFlight, d.opts.Now)
+	d.observe = newObserver(d.opts, d.gate)
+	d.hub = observedHub{Hub: hub, o: d.observe, gate: d.gate}
 	return d
 }
 
@@ -119,11 +131,13 @@ type Delivery struct {
 
 // Handle carries one message out. What is to be expected, from throttling to a lost claim, is no error; an error means that
 // storage failed, and that the message is to be delivered again.
-func (d *Dispatcher) Handle(ctx context.Context, in Delivery) error {
+func (d *Dispatcher) Handle(ctx context.Context, in Delivery) (err error) {
 	m, err := parseMessage(in.Body)
 	if err != nil {
 		return err
 	}
+	ctx, handled := d.observe.received(ctx, m)
+	defer func() { handled(err) }()
 	in.Owner = cmp.Or(in.Owner, nonce()) // a claim without owner would hold nobody off
 	switch m.Kind {
 	case kindPlan:
@@ -138,7 +152,7 @@ func (d *Dispatcher) Handle(ctx context.Context, in Delivery) error {
 		err = d.notify(ctx, m)
 	}
 	if lostRace(err) {
-		d.opts.Logger.Debug("another worker was first", "kind", m.Kind, "run", m.Run, "shard", m.Shard, "error", err)
+		d.opts.Logger.DebugContext(ctx, "another worker was first", "kind", m.Kind, "run", m.Run, "shard", m.Shard, "error", err)
 		return nil
 	}
 	return err

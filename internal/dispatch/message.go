@@ -29,6 +29,10 @@ type message struct {
 	Probe bool `json:"probe,omitempty"`
 	// Tries is how often a process that was busy has put the message back.
 	Tries int `json:"tries,omitempty"`
+	// Trace is the W3C traceparent of what the message goes on with.
+	Trace string `json:"trace,omitempty"`
+	// Due is when the message is to be worked on, in milliseconds since 1970.
+	Due int64 `json:"due,omitempty"`
 }
 
 func (m message) String() string {
@@ -56,6 +60,7 @@ func parseMessage(body []byte) (message, error) {
 // send enqueues m to arrive after delay. Delays are whole seconds in Storage queues; d is cut, not rounded up, because
 // who handles a message early can wait, and who handles it late can not.
 func (d *Dispatcher) send(ctx context.Context, m message, delay time.Duration) error {
+	d.observe.sending(ctx, &m, delay)
 	text, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encoding a message: %w", err)

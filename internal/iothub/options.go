@@ -10,6 +10,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/amenzhinsky/iothub/common"
+	"go.opentelemetry.io/otel/trace"
 )
 
 const (
@@ -36,6 +37,8 @@ type Options struct {
 	UserAgent string
 	// Transport replaces the network, for tests. CAFile and MaxConnections have no effect then.
 	Transport http.RoundTripper
+	// Tracer records a client span for each request that is made within a recorded span. Default: none.
+	Tracer trace.Tracer
 }
 
 // identity is who the client is to the hub: the key that signs, or the source of bearer tokens that override it.

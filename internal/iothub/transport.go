@@ -14,6 +14,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 const (
@@ -33,10 +35,11 @@ type transport struct {
 	traced    bool
 	tokens    *tokenSource // nil: the library's signature stands
 	userAgent string
+	tracer    trace.Tracer // nil: no spans
 }
 
 func (o Options) newTransport(tokens *tokenSource) (*transport, error) {
-	t := &transport{base: o.Transport, tokens: tokens, userAgent: o.UserAgent}
+	t := &transport{base: o.Transport, tokens: tokens, userAgent: o.UserAgent, tracer: o.Tracer}
 	if t.userAgent == "" {
 		t.userAgent = defaultUserAgent
 	}
@@ -110,6 +113,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := exchangeFrom(req.Context())
 	if x == nil {
 		return nil, errors.New("iothub: request without an exchange")
+	}
+	if span := t.span(req.Context(), req.URL.Host, x); span != nil {
+		defer endSpan(span, x)
 	}
 	out, err := t.compose(req, x)
 	if err != nil {

@@ -40,6 +40,17 @@ func (c Counts) Plus(o Counts) Counts {
 	return c
 }
 
+// Minus takes away o, which c was before: what is left came since. Executions that left a state make its count negative.
+func (c Counts) Minus(o Counts) Counts {
+	for i := range c.ByState {
+		c.ByState[i] -= o.ByState[i]
+	}
+	for i := range c.ByReason {
+		c.ByReason[i] -= o.ByReason[i]
+	}
+	return c
+}
+
 // Total is the number of executions.
 func (c Counts) Total() int {
 	n := 0

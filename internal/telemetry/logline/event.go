@@ -3,6 +3,7 @@ package logline
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
@@ -38,6 +39,14 @@ func counts(c job.Counts) []slog.Attr {
 		attrs = append(attrs, slog.Int(s.String(), c.Of(s)))
 	}
 	return attrs
+}
+
+// ended gives a member for each final state.
+func ended(c job.Counts) []slog.Attr {
+	return slices.DeleteFunc(counts(c), func(a slog.Attr) bool {
+		s, _ := job.ParseExecutionState(a.Key)
+		return !s.Final()
+	})
 }
 
 // HandlerStarted says that the process is ready for the host.
@@ -121,7 +130,7 @@ type SliceDone struct {
 
 func (e SliceDone) line() line {
 	attrs := []slog.Attr{slog.Int("devices", e.Devices), slog.Int("calls", e.Calls), slog.Int("throttled", e.Throttled)}
-	attrs = append(attrs, counts(e.Ended)...)
+	attrs = append(attrs, ended(e.Ended)...)
 	return line{"slice.done", "an invocation ended its work on a shard", slog.LevelInfo, append(attrs,
 		slog.Int("left", e.Left), slog.Bool("closed", e.Closed), ms("durationMs", e.Took), ms("queueMs", e.Queued))}
 }

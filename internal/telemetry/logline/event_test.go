@@ -47,7 +47,7 @@ func samples() []Event {
 		HTTPRequest{Method: "POST", Path: "/api/jobs", Status: 202, Took: 48 * time.Millisecond},
 		InvocationFailed{Function: "RunShard", DequeueCount: 5, Err: errors.New("storage did not answer")},
 		TickDone{Due: 1, Active: 2, Jobs: map[job.Status]int{job.StatusRunning: 1, job.StatusBlocked: 1}, Took: 35 * time.Millisecond},
-		RunStarted{Type: "scheduleDeviceMethod", Late: 120 * time.Millisecond},
+		RunStarted{Late: 120 * time.Millisecond},
 		RunFirstCall{Lag: 850 * time.Millisecond},
 		RunPlanned{Devices: 2000, Shards: 20, Took: 4 * time.Second},
 		RunProgress{Run: someRun(job.StatusRunning), Open: 2, EndedPerSecond: 118.5, Now: noon},

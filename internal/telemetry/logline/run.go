@@ -8,15 +8,10 @@ import (
 )
 
 // RunStarted says that a run began to select devices, Late after its start time.
-type RunStarted struct {
-	Type string // of the job
-	Late time.Duration
-}
+type RunStarted struct{ Late time.Duration }
 
 func (e RunStarted) line() line {
-	return line{"run.started", "the run began to select devices", slog.LevelInfo, []slog.Attr{
-		slog.String("type", e.Type), ms("lateMs", e.Late),
-	}}
+	return line{"run.started", "the run began to select devices", slog.LevelInfo, []slog.Attr{ms("lateMs", e.Late)}}
 }
 
 // RunFirstCall says that the first shard of a run made its first call, Lag after the run's start time.

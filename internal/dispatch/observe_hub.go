@@ -1,0 +1,106 @@
+package dispatch
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
+)
+
+// hubOperation is what the hub is asked for; each has an allowance of its own.
+type hubOperation int
+
+const (
+	callMethod hubOperation = iota
+	callTwin
+	callQuery
+	hubOperations
+)
+
+func (op hubOperation) String() string {
+	return [hubOperations]string{"method", "twin", "query"}[op]
+}
+
+// hubMeter counts the calls of a process.
+type hubMeter struct {
+	calls     [hubOperations]atomic.Int64
+	throttles [hubOperations]atomic.Int64
+
+	throttledMu sync.Mutex
+	told        [hubOperations]time.Time // when the last line about throttling was written
+	untold      [hubOperations]int       // throttled answers since then
+}
+
+// observedHub is the hub with its calls counted.
+type observedHub struct {
+	Hub
+	o    *observer
+	gate *gate
+}
+
+// InvokeMethod implements [Hub].
+func (h observedHub) InvokeMethod(ctx context.Context, deviceID string, m *iothub.Method) (iothub.MethodResult, error) {
+	h.asking(ctx, callMethod)
+	result, err := h.Hub.InvokeMethod(ctx, deviceID, m)
+	h.answered(ctx, callMethod, err)
+	return result, err
+}
+
+// UpdateTwin implements [Hub].
+func (h observedHub) UpdateTwin(ctx context.Context, deviceID string, patch *iothub.TwinPatch) error {
+	h.asking(ctx, callTwin)
+	err := h.Hub.UpdateTwin(ctx, deviceID, patch)
+	h.answered(ctx, callTwin, err)
+	return err
+}
+
+// QueryPage implements [Hub].
+func (h observedHub) QueryPage(ctx context.Context, query, continuation string, maxItems int) (iothub.Page, error) {
+	h.asking(ctx, callQuery)
+	page, err := h.Hub.QueryPage(ctx, query, continuation, maxItems)
+	h.answered(ctx, callQuery, err)
+	return page, err
+}
+
+func (h observedHub) asking(ctx context.Context, op hubOperation) {
+	h.o.calls[op].Add(1)
+	if w, ok := ctx.Value(sliceKey{}).(*sliceWatch); ok {
+		w.calling(ctx)
+	}
+}
+
+func (h observedHub) answered(ctx context.Context, op hubOperation, err error) {
+	if err == nil || iothub.KindOf(err) != iothub.Throttled {
+		return
+	}
+	if w, ok := ctx.Value(sliceKey{}).(*sliceWatch); ok {
+		w.throttled.Add(1)
+	}
+	h.o.throttled(ctx, op, waitOf(err), h.gate.allowed())
+}
+
+// tellEvery is the least time between two lines about throttling of one operation.
+const tellEvery = time.Second
+
+func (o *observer) throttled(ctx context.Context, op hubOperation, wait time.Duration, limit int) {
+	o.throttles[op].Add(1)
+	o.throttledMu.Lock()
+	defer o.throttledMu.Unlock()
+	o.untold[op]++
+	now := o.now()
+	if now.Sub(o.told[op]) < tellEvery {
+		return
+	}
+	logline.Write(ctx, o.log, logline.HubThrottled{Operation: op.String(), Wait: wait, Throttled: o.untold[op], Limit: limit})
+	o.told[op], o.untold[op] = now, 0
+}
+
+// allowed is how many calls the gate lets through at once.
+func (g *gate) allowed() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return int(g.limit)
+}
