@@ -97,6 +97,33 @@ param authAllowedClientIds array = []
 @maxValue(730)
 param logRetentionDays int = 30
 
+@description('Create the alert rules: poison messages, dispatch lag, failure share, throttling.')
+param enableAlerts bool = true
+
+@description('How often the alert rules look, and how far back. Less often costs less.')
+@allowed(['PT5M', 'PT10M', 'PT15M'])
+param alertFrequency string = 'PT15M'
+
+@description('E-mail address that alerts are sent to. Empty: none; alerts show in the portal.')
+param alertEmailAddress string = ''
+
+@description('Resource ids of existing action groups that alerts are sent to.')
+param alertActionGroupIds array = []
+
+@description('Dispatch lag in seconds above which there is an alert.')
+@minValue(1)
+param alertLagSeconds int = 60
+
+@description('Percentage of executions without success above which there is an alert.')
+@minValue(0)
+@maxValue(99)
+param alertFailurePercent int = 20
+
+@description('Percentage of throttled calls above which there is an alert.')
+@minValue(0)
+@maxValue(99)
+param alertThrottledPercent int = 10
+
 var token = toLower(uniqueString(subscription().id, environmentName, location))
 var groupName = empty(resourceGroupName) ? 'rg-${environmentName}' : resourceGroupName
 var allTags = union(tags, { 'azd-env-name': environmentName })
@@ -129,6 +156,32 @@ module monitoring 'modules/monitoring.bicep' = {
     tags: allTags
     retentionDays: logRetentionDays
     principalId: identity.outputs.principalId
+  }
+}
+
+module alerts 'modules/monitoring-alerts.bicep' = if (enableAlerts) {
+  name: 'fleetjobs-alerts'
+  scope: group
+  params: {
+    componentName: monitoring.outputs.componentName
+    location: location
+    tags: allTags
+    frequency: alertFrequency
+    lagSeconds: alertLagSeconds
+    failurePercent: alertFailurePercent
+    throttledPercent: alertThrottledPercent
+    emailAddress: alertEmailAddress
+    actionGroupIds: alertActionGroupIds
+  }
+}
+
+module workbook 'modules/monitoring-workbook.bicep' = {
+  name: 'fleetjobs-workbook'
+  scope: group
+  params: {
+    componentName: monitoring.outputs.componentName
+    location: location
+    tags: allTags
   }
 }
 
@@ -248,3 +301,6 @@ output IDENTITY_CLIENT_ID string = identity.outputs.clientId
 
 @description('Name of the Application Insights component.')
 output APPLICATION_INSIGHTS_NAME string = monitoring.outputs.componentName
+
+@description('Resource id of the workbook that shows jobs and runs.')
+output WORKBOOK_ID string = workbook.outputs.id

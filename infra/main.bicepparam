@@ -25,6 +25,9 @@ param allowedOrigins = empty(readEnvironmentVariable('ALLOWED_ORIGINS', '')) ? [
 // Entra ID before the HTTP functions: client id of an app registration.
 param authClientId = readEnvironmentVariable('AUTH_CLIENT_ID', '')
 
+// Who is told of poison messages, late, failing and throttled runs.
+param alertEmailAddress = readEnvironmentVariable('ALERT_EMAIL_ADDRESS', '')
+
 param tags = {
   application: 'fleetjobs'
 }

@@ -27,9 +27,12 @@ func shipped(t *testing.T) string {
 		require.NoError(t, os.CopyFS(filepath.Join(root, dir), os.DirFS(filepath.Join(repository, dir))))
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(root, "docs"), 0o755))
-	content, err := os.ReadFile(filepath.Join(repository, settingsPage))
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(root, settingsPage), content, 0o600))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(eventsFile)), 0o755))
+	for _, name := range []string{settingsPage, eventsFile} {
+		content, err := os.ReadFile(filepath.Join(repository, name))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(root, name), content, 0o600))
+	}
 	return root
 }
 

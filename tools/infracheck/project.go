@@ -11,15 +11,19 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/fleetjobs/fleetjobs/tools/infracheck/kql"
 )
 
 // project is everything that the rules look at.
 type project struct {
 	files     map[string]*file // by path from the root
 	known     knownTypes
-	settings  map[string]bool // documented names
-	functions map[string]bool // folders of functions/
-	queues    []string        // that functions are triggered by
+	settings  map[string]bool   // documented names
+	functions map[string]bool   // folders of functions/
+	queues    []string          // that functions are triggered by
+	texts     map[string]string // files that templates load, by path from the root
+	traces    []kql.Row         // sample rows
 	findings  []finding
 }
 
@@ -52,7 +56,9 @@ func loadProject(ctx context.Context, root, tools string) (*project, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &project{files: map[string]*file{}, settings: map[string]bool{}, functions: map[string]bool{}}
+	p := &project{
+		files: map[string]*file{}, settings: map[string]bool{}, functions: map[string]bool{}, texts: map[string]string{},
+	}
 	if err := p.readSources(ctx, root, g); err != nil {
 		return nil, err
 	}
@@ -64,6 +70,9 @@ func loadProject(ctx context.Context, root, tools string) (*project, error) {
 		return nil, fmt.Errorf("read %s: %w", knownFile, err)
 	}
 	if err := p.readSettings(root); err != nil {
+		return nil, err
+	}
+	if err := p.readQueries(root); err != nil {
 		return nil, err
 	}
 	return p, p.readFunctions(root)
@@ -169,6 +178,7 @@ func (p *project) check() []finding {
 		}
 		p.checkKnown()
 		p.checkWhole()
+		p.checkQueries()
 	}
 	slices.SortStableFunc(p.findings, func(a, b finding) int {
 		if c := strings.Compare(a.file, b.file); c != 0 {

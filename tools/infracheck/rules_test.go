@@ -1,12 +1,16 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/tools/infracheck/kql"
 )
 
 // badFixture spoils the shipped infrastructure in one place; want is all that must be said of it.
@@ -47,7 +51,7 @@ func TestEveryRuleRefusesABadFixture(t *testing.T) {
 func badFixtures() map[string]badFixture {
 	all := map[string]badFixture{}
 	for _, group := range []map[string]badFixture{
-		syntaxFixtures(), nameFixtures(), moduleFixtures(), typeFixtures(), secretFixtures(), securityFixtures(), settingFixtures(),
+		syntaxFixtures(), nameFixtures(), moduleFixtures(), typeFixtures(), secretFixtures(), securityFixtures(), settingFixtures(), queryFixtures(),
 	} {
 		maps.Copy(all, group)
 	}
@@ -180,6 +184,71 @@ func settingFixtures() map[string]badFixture {
 	}
 }
 
+func queryFixtures() map[string]badFixture {
+	const (
+		lag     = "infra/queries/alert-lag.kql"
+		running = "infra/queries/running.kql"
+		ended   = "infra/queries/ended.kql"
+		alerts  = "infra/modules/monitoring-alerts.bicep"
+	)
+	return map[string]badFixture{
+		"event misspelled":     {lag, `"run.firstCall"`, `"run.firstcall"`, []string{`line 6: no sample row gets as far`}},
+		"event of the code":    {eventsFile, `"event":"run.firstCall"`, `"event":"run.called"`, []string{`alert-lag.*no sample row`, `queries/lag.*no sample row`}},
+		"one event of several": {running, `"run.progress", "run.ended"`, `"run.progress", "run.end"`, []string{`no sample row has the value "run.end"`}},
+		"member misspelled":    {lag, "e.lagMs", "e.lagMS", []string{`line 6: no sample row has the member lagMS`}},
+		"member of the code":   {eventsFile, `"endReason":"finished"`, `"why":"finished"`, []string{`ended.kql.*no sample row has the member endReason`}},
+		"member of another":    {ended, "tostring(e.reasons)", "tostring(e.shards)", []string{`no sample row has the member shards`}},
+		"category misspelled":  {lag, "Host.Function.Console", "Host.Functions.Console", []string{`no sample row gets as far`}},
+		"column misspelled":    {running, "extend run =", "extend runs =", []string{`line 7: there is no column run`}},
+		"not cast":             {lag, "max(todouble(e.lagMs))", "max(e.lagMs)", []string{`line 6: cast what max takes`}},
+		"not closed":           {lag, "max(todouble(e.lagMs))", "max(todouble(e.lagMs)", []string{`line 7: "" instead of "\)"`}},
+		"operator unknown":     {lag, "| summarize", "| summarise", []string{`line 6: the operator summarise is not known`}},
+		"other table":          {lag, "traces\n", "AppTraces\n", []string{`no sample rows of the table AppTraces`}},
+		"alert without column": {alerts, "column: 'lagSeconds'", "column: 'lag'", []string{`alert-lag.kql has no column lag of numbers`}},
+		"alert's own query":    {alerts, "query: loadTextContent('../queries/alert-lag.kql')", "query: 'traces'", []string{`an alert's query must be a file`, `alert-lag.*no template loads it`}},
+		"query not there":      {alerts, "alert-lag.kql", "alert-lags.kql", []string{`no file "../queries/alert-lags.kql"`, `alert-lag.kql.*no template loads it`}},
+	}
+}
+
+// The query asks for the delivery after which the host gives a message up, and for the queue where it puts it.
+func TestPoisonIsWhatTheHostCallsSo(t *testing.T) {
+	t.Parallel()
+	query, err := os.ReadFile(filepath.Join(repository, "infra/queries/alert-poison.kql"))
+	require.NoError(t, err)
+	content, err := os.ReadFile(filepath.Join(repository, "host.json"))
+	require.NoError(t, err)
+	var host struct {
+		Extensions struct{ Queues struct{ MaxDequeueCount int } }
+	}
+	require.NoError(t, json.Unmarshal(content, &host))
+	require.Contains(t, string(query), fmt.Sprintf("toint(e.dequeueCount) >= %d", host.Extensions.Queues.MaxDequeueCount))
+	absolute, err := filepath.Abs(tools)
+	require.NoError(t, err)
+	p, err := loadProject(t.Context(), repository, absolute)
+	require.NoError(t, err)
+	require.Len(t, p.queues, 1)
+	require.Contains(t, string(query), p.queues[0]+"-poison")
+}
+
+// What the alerts measure in the sample lines, of which the handler writes one for each event.
+func TestAlertsMeasureTheSampleLines(t *testing.T) {
+	t.Parallel()
+	absolute, err := filepath.Abs(tools)
+	require.NoError(t, err)
+	p, err := loadProject(t.Context(), repository, absolute)
+	require.NoError(t, err)
+	for name, want := range map[string]kql.Row{
+		"poison":     {"messages": int64(1 + len(p.traces)/(1+len(hostLines())))},
+		"lag":        {"lagSeconds": 0.85},
+		"failures":   {"failurePercent": 1.0},
+		"throttling": {"throttledPercent": 2.0},
+	} {
+		rows, err := p.try("infra/queries/alert-" + name + ".kql")
+		require.NoError(t, err, name)
+		require.Equal(t, []kql.Row{want}, rows, name)
+	}
+}
+
 func TestProjectThatCannotBeReadIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, root string){
@@ -190,6 +259,7 @@ func TestProjectThatCannotBeReadIsAnError(t *testing.T) {
 		"function": func(t *testing.T, root string) {
 			change(t, root, "functions/RunShard/function.json", `"bindings": [`, `"bindings": `)
 		},
+		"sample lines":   func(t *testing.T, root string) { change(t, root, eventsFile, `"event":"handler.started"`, `"event:`) },
 		"infrastructure": func(t *testing.T, root string) { require.NoError(t, os.RemoveAll(filepath.Join(root, "infra"))) },
 	} {
 		t.Run(name, func(t *testing.T) {
