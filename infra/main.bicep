@@ -92,6 +92,9 @@ param authTenantId string = subscription().tenantId
 @description('Client ids of the applications whose tokens are accepted. Empty: every application of the tenant.')
 param authAllowedClientIds array = []
 
+@description('With authClientId: ask for the app roles Jobs.Read and Jobs.Write (FLEETJOBS_REQUIRE_ROLES).')
+param authRequireRoles bool = false
+
 @description('Days for which logs are kept.')
 @minValue(30)
 @maxValue(730)
@@ -259,6 +262,7 @@ module app 'modules/app.bicep' = {
     authClientId: authClientId
     authTenantId: authTenantId
     authAllowedClientIds: authAllowedClientIds
+    authRequireRoles: authRequireRoles
   }
 }
 

@@ -24,6 +24,7 @@ param allowedOrigins = empty(readEnvironmentVariable('ALLOWED_ORIGINS', '')) ? [
 
 // Entra ID before the HTTP functions: client id of an app registration.
 param authClientId = readEnvironmentVariable('AUTH_CLIENT_ID', '')
+param authRequireRoles = bool(readEnvironmentVariable('AUTH_REQUIRE_ROLES', 'false'))
 
 // Who is told of poison messages, late, failing and throttled runs.
 param alertEmailAddress = readEnvironmentVariable('ALERT_EMAIL_ADDRESS', '')

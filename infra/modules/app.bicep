@@ -70,6 +70,9 @@ param authTenantId string
 @description('Client ids of the applications that may call. Empty: every application of the tenant.')
 param authAllowedClientIds array
 
+@description('FLEETJOBS_REQUIRE_ROLES, with Easy Auth only.')
+param authRequireRoles bool
+
 var isFlex = hostingPlan == 'flex'
 var isPremium = hostingPlan == 'premium'
 var isDedicated = hostingPlan == 'dedicated'
@@ -132,6 +135,11 @@ var monitoringSettings = [
 ]
 var publicUrlSettings = empty(publicUrl) ? [] : [
   { name: 'FLEETJOBS_PUBLIC_URL', value: publicUrl }
+]
+// The headers that tell who calls are the platform's only where Easy Auth is on: one parameter decides both.
+var authSettings = empty(authClientId) ? [] : [
+  { name: 'FLEETJOBS_EASY_AUTH', value: 'true' }
+  { name: 'FLEETJOBS_REQUIRE_ROLES', value: toLower(string(authRequireRoles)) }
 ]
 // Flex Consumption has the runtime in functionAppConfig and refuses these.
 var runtimeSettings = isFlex ? [] : [
@@ -198,7 +206,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       alwaysOn: isDedicated ? true : null
       minimumElasticInstanceCount: isPremium ? max(runShardAlwaysReadyInstances, 1) : null
       functionsRuntimeScaleMonitoringEnabled: isPremium && inNetwork ? true : null
-      appSettings: concat(handlerSettings, monitoringSettings, publicUrlSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
+      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
     }
   }
 }
