@@ -50,3 +50,13 @@ func TestATickThatBreaksOffIsNotNoted(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, last)
 }
+
+// An idle deployment pays for its ticks. internal/price and its table in docs/deploy.md count with these requests.
+func TestWhatAnIdleTickAsksOfStorage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{})
+	p := w.current()
+	p.left.Store(100)
+	require.NoError(t, p.d.Tick(t.Context()))
+	require.EqualValues(t, 5, 100-p.left.Load())
+}

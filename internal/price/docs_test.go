@@ -46,9 +46,9 @@ func grouped(n float64) string {
 	return text
 }
 
-// What one tick of an idle app uses: three queries and a write, as internal/dispatch makes them; its log lines are estimated.
+// What one tick of an idle app uses: four queries and a write, as internal/dispatch makes them; its log lines are estimated.
 const (
-	tickTables   = 4
+	tickTables   = 5
 	tickLogBytes = 4000
 	alertRules   = 4
 )
