@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,8 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/principal"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+	"github.com/fleetjobs/fleetjobs/internal/telemetry"
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
 	"github.com/fleetjobs/fleetjobs/internal/workqueue"
 )
 
@@ -47,16 +50,33 @@ func run(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	logger := slog.New(customhandler.NewLogHandler(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: cfg.LogLevel})))
-	app, err := newApp(cfg, environ, logger)
+	logger := slog.New(logline.NewHandler(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: cfg.LogLevel})))
+	tel, err := telemetry.Start(ctx, telemetry.Options{
+		Traces: cfg.OTel.Traces(), Metrics: cfg.OTel.Metrics(), Version: version, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	err = serve(ctx, cfg, environ, wiring{logger, tel})
+	return errors.Join(err, tel.Stop(ctx))
+}
+
+// wiring is what everything else records with.
+type wiring struct {
+	logger *slog.Logger
+	tel    *telemetry.Telemetry
+}
+
+func serve(ctx context.Context, cfg config.Config, environ []string, w wiring) error {
+	app, err := newApp(cfg, environ, w)
 	if err != nil {
 		return err
 	}
 	functions, err := customhandler.New(customhandler.Options{
-		HTTP:   app.http,
+		HTTP:   w.tel.HTTP(app.http),
 		Timers: map[string]customhandler.TimerFunc{"TimerDispatch": app.timerDispatch},
 		Queues: map[string]customhandler.QueueFunc{"RunShard": app.runShard},
-		Logger: logger,
+		Logger: w.logger,
 	})
 	if err != nil {
 		return err
@@ -65,7 +85,9 @@ func run(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	logger.Info("fleetjobs handler is ready", "version", version, "hub", app.hub, "address", listener.Addr().String())
+	logline.Write(ctx, w.logger, logline.HandlerStarted{
+		Version: version, Hub: app.hub, Address: listener.Addr().String(), OTel: cfg.OTel.Traces() || cfg.OTel.Metrics(),
+	})
 	return customhandler.Serve(ctx, listener, functions)
 }
 
@@ -75,10 +97,11 @@ type app struct {
 	jobs  *dispatch.Dispatcher
 	http  http.Handler
 	hub   string
+	tel   *telemetry.Telemetry
 }
 
-func newApp(cfg config.Config, environ []string, logger *slog.Logger) (*app, error) {
-	hub, err := newHub(cfg)
+func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
+	hub, err := newHub(cfg, w.tel)
 	if err != nil {
 		return nil, err
 	}
@@ -95,12 +118,12 @@ func newApp(cfg config.Config, environ []string, logger *slog.Logger) (*app, err
 	if err != nil {
 		return nil, err
 	}
-	a := &app{store: tablestore.New(tables, hub.HostName(), nil), hub: hub.HostName()}
+	a := &app{store: tablestore.New(tables, hub.HostName(), nil), hub: hub.HostName(), tel: w.tel}
 	a.jobs = dispatch.New(a.store, queue, hub, dispatch.Options{
-		Logger: logger, Tick: cfg.TickInterval, CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(),
+		Logger: w.logger, Tracer: w.tel.Tracer, Meter: w.tel.Meter, Tick: cfg.TickInterval, CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(),
 	})
 	a.http = api.New(api.Options{
-		Jobs: a.jobs, Store: a.store, Ready: a.store.Ensure, PublicURL: cfg.PublicURL, Logger: logger, Version: version,
+		Jobs: a.jobs, Store: a.store, Ready: a.store.Ensure, PublicURL: cfg.PublicURL, Logger: w.logger, Version: version,
 		RequestID: customhandler.InvocationID,
 		Callers: principal.New(principal.Options{
 			EasyAuth: cfg.EasyAuth, RolesRequired: cfg.RequireRoles, Deployment: hub.HostName(),
@@ -110,10 +133,10 @@ func newApp(cfg config.Config, environ []string, logger *slog.Logger) (*app, err
 	return a, nil
 }
 
-func newHub(cfg config.Config) (*iothub.Client, error) {
+func newHub(cfg config.Config, tel *telemetry.Telemetry) (*iothub.Client, error) {
 	opts := iothub.Options{
 		ConnectionString: cfg.Hub.ConnectionString.Reveal(), HostName: cfg.Hub.Hostname, CAFile: cfg.Hub.CAFile,
-		MaxConnections: cfg.MaxCallsInFlight,
+		MaxConnections: cfg.MaxCallsInFlight, Tracer: tel.Tracer,
 	}
 	if opts.HostName != "" {
 		identity, err := newIdentity(cfg.Storage)
@@ -146,7 +169,7 @@ func (a *app) timerDispatch(ctx context.Context, _ customhandler.Timer) error {
 	if err := a.store.Ensure(ctx); err != nil {
 		return err
 	}
-	return a.jobs.Tick(ctx)
+	return a.tel.Timer(ctx, "TimerDispatch", a.jobs.Tick)
 }
 
 func (a *app) runShard(ctx context.Context, m customhandler.Message) error {

@@ -111,14 +111,19 @@ func (e envelope) message() (Message, error) {
 		return Message{}, fmt.Errorf("envelope has no %q and not exactly one other value in Data", messageBinding)
 	}
 	id, _ := lookup(e.metadata, "Id")
-	count, _ := lookup(e.metadata, "DequeueCount")
 	inserted, _ := lookup(e.metadata, "InsertionTime")
 	return Message{
 		Body:          []byte(text(raw)),
 		ID:            hintText(id),
-		DequeueCount:  hintCount(count),
+		DequeueCount:  e.dequeues(),
 		InsertionTime: hintTime(inserted),
 	}, nil
+}
+
+// dequeues is 0 if the host does not say, as for timers.
+func (e envelope) dequeues() int {
+	count, _ := lookup(e.metadata, "DequeueCount")
+	return hintCount(count)
 }
 
 // text undoes the host's encoding of a value: strings arrive as a JSON string

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
 )
 
 // TimerFunc runs one tick of a timer function. The host never overlaps ticks
@@ -35,9 +37,7 @@ type Options struct {
 	// is the exact, case-sensitive path of their invocations.
 	Timers map[string]TimerFunc
 	Queues map[string]QueueFunc
-	// Logger gets one line for each failed invocation. Its lines, and those of
-	// any logger built on [NewLogHandler], carry the invocation id. Default:
-	// discards.
+	// Logger gets one line for each failed invocation. Default: discards.
 	Logger *slog.Logger
 	// MaxEnvelopeBytes bounds the body of an invocation. Default: 4 MiB, several
 	// times what a 64 KiB message can grow to when it is escaped twice and its
@@ -91,7 +91,7 @@ func New(o Options) (http.Handler, error) {
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
-	h.logger = slog.New(NewLogHandler(h.logger.Handler()))
+	h.logger = slog.New(logline.NewHandler(h.logger.Handler()))
 	if h.maxBody == 0 {
 		h.maxBody = defaultMaxEnvelopeBytes
 	}
@@ -145,12 +145,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		w.WriteHeader(http.StatusOK)
 	case isFunction && r.Method == http.MethodPost:
-		h.invoke(w, withInvocationID(r), call)
+		h.invoke(w, withHost(r), call)
 	case isFunction:
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 	case slices.ContainsFunc(h.prefixes, func(p string) bool { return strings.HasPrefix(path, p) }):
-		h.forward(w, withInvocationID(r))
+		h.forward(w, withHost(r))
 	default:
 		http.Error(w, "not found", http.StatusNotFound)
 	}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fleetjobs/fleetjobs/internal/customhandler"
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -148,13 +149,16 @@ func TestFailedInvocationsAreFiveHundredWithOneLogLine(t *testing.T) {
 	require.Equal(t, "ERROR", lines[0]["level"])
 	require.Equal(t, "TimerDispatch", lines[0]["function"])
 	require.Equal(t, "storage is gone", lines[0]["error"])
-	require.Equal(t, "5d9b2f4e-0000-0000-0000-000000000000", lines[0]["invocation_id"])
+	require.Equal(t, "5d9b2f4e-0000-0000-0000-000000000000", lines[0]["invocation"])
+	require.Equal(t, "invocation.failed", lines[0]["event"])
+	require.Equal(t, 0.0, lines[0]["dequeueCount"], "a tick has none")
 
 	require.Equal(t, http.StatusInternalServerError, a.do(t, http.MethodPost, "/RunShard", queueEnvelope, id).status)
 	lines = a.log.lines(t)
 	require.Len(t, lines, 2)
 	require.Equal(t, "panic: index out of luck", lines[1]["error"])
 	require.Contains(t, lines[1]["stack"], "handler_test.go")
+	require.Equal(t, 1.0, lines[1]["dequeueCount"])
 
 	requireSuccess(t, setup(t, nil).do(t, http.MethodPost, "/RunShard", queueEnvelope, id))
 }
@@ -269,26 +273,26 @@ func TestNewRefusesWhatTheHostCouldNotCall(t *testing.T) {
 	}
 }
 
-func TestLogHandlerAddsTheInvocationIDOnce(t *testing.T) {
+func TestLinesOfAnInvocationCarryItsIDAndTheHostsTrace(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	log := slog.New(customhandler.NewLogHandler(customhandler.NewLogHandler(slog.NewJSONHandler(&out, nil)))).With("job", "j")
+	log := slog.New(logline.NewHandler(slog.NewJSONHandler(&out, nil)))
+	say := func(ctx context.Context) { log.InfoContext(ctx, "hello") }
 	h, err := customhandler.New(customhandler.Options{
 		Logger: log,
-		HTTP: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			log.InfoContext(r.Context(), "hello")
-		}),
+		HTTP:   http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { say(r.Context()) }),
+		Timers: map[string]customhandler.TimerFunc{"T": func(ctx context.Context, _ customhandler.Timer) error { say(ctx); return nil }},
+		Queues: map[string]customhandler.QueueFunc{"Q": func(ctx context.Context, _ customhandler.Message) error { say(ctx); return nil }},
 	})
 	require.NoError(t, err)
-	r := httptest.NewRequest(http.MethodGet, "/api/x", nil)
-	r.Header.Set("X-Azure-Functions-InvocationId", "abc")
-	h.ServeHTTP(httptest.NewRecorder(), r)
-	log.Info("outside")
-
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	require.Equal(t, 1, strings.Count(lines[0], `"invocation_id":"abc"`))
-	require.Contains(t, lines[0], `"job":"j"`)
-	require.NotContains(t, lines[1], "invocation_id")
+	for path, body := range map[string]string{"/api/x": "", "/T": timerEnvelope, "/Q": queueEnvelope} {
+		out.Reset()
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+		r.Header.Set("X-Azure-Functions-InvocationId", "abc")
+		r.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00")
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		require.Contains(t, out.String(), `"invocation":"abc","traceId":"4bf92f3577b34da6a3ce929d0e0e4736"`, path)
+	}
 }
 
 func mustJSON(t *testing.T, v any) string {

@@ -2,36 +2,32 @@ package customhandler
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"strings"
-)
 
-// InvocationIDKey is the slog key of the invocation id. Application Insights
-// has the same id as customDimensions.InvocationId.
-const InvocationIDKey = "invocation_id"
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/tracectx"
+)
 
 const (
 	invocationHeader   = "X-Azure-Functions-InvocationId"
 	maxInvocationIDLen = 64
 )
 
-type invocationIDKey struct{}
-
 // InvocationID returns the id that the host gave to the invocation that ctx
 // belongs to, or "". It correlates logs and proves nothing: a host that
 // forwards HTTP requests also copies what the caller sent under this header.
-func InvocationID(ctx context.Context) string {
-	id, _ := ctx.Value(invocationIDKey{}).(string)
-	return id
-}
+// Application Insights has the same id as customDimensions.InvocationId.
+func InvocationID(ctx context.Context) string { return logline.IDsOf(ctx).Invocation }
 
-func withInvocationID(r *http.Request) *http.Request {
-	id := lastInvocationID(r.Header)
-	if id == "" {
-		return r
+// withHost puts what the host says about an invocation into the context of its
+// request: its id, which the lines of [logline] then carry, and its trace.
+func withHost(r *http.Request) *http.Request {
+	ctx := tracectx.FromHeader(r.Context(), r.Header)
+	if id := lastInvocationID(r.Header); id != "" {
+		ctx = logline.With(ctx, logline.IDs{Invocation: id})
 	}
-	return r.WithContext(context.WithValue(r.Context(), invocationIDKey{}, id))
+	return r.WithContext(ctx)
 }
 
 // lastInvocationID takes the last value, which is the host's: it adds its own
@@ -55,31 +51,4 @@ func notIDRune(r rune) bool {
 		return false
 	}
 	return true
-}
-
-// NewLogHandler returns a handler that adds the invocation id of the context to
-// every record that is logged with one. Wrapping twice adds it once.
-func NewLogHandler(h slog.Handler) slog.Handler {
-	if wrapped, ok := h.(logHandler); ok {
-		return wrapped
-	}
-	return logHandler{h}
-}
-
-type logHandler struct{ slog.Handler }
-
-func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
-	if id := InvocationID(ctx); id != "" {
-		r = r.Clone()
-		r.AddAttrs(slog.String(InvocationIDKey, id))
-	}
-	return h.Handler.Handle(ctx, r)
-}
-
-func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return logHandler{h.Handler.WithAttrs(attrs)}
-}
-
-func (h logHandler) WithGroup(name string) slog.Handler {
-	return logHandler{h.Handler.WithGroup(name)}
 }

@@ -7,42 +7,43 @@ import (
 	"io"
 	"net/http"
 	"runtime/debug"
+
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
 )
 
 // invoke answers one envelope request. The host discards the body of a failed
 // answer, so the log line is the only trace of why it failed.
 func (h *handler) invoke(w http.ResponseWriter, r *http.Request, call invocation) {
-	ctx, name := r.Context(), r.URL.Path[1:]
-	status, err := h.run(w, r, call)
+	status, dequeues, err := h.run(w, r, call)
 	if err == nil {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", "2")
 		_, _ = io.WriteString(w, "{}") // a host that is gone cannot be told
 		return
 	}
-	attrs := []any{"function", name, "error", err}
+	failed := logline.InvocationFailed{Function: r.URL.Path[1:], DequeueCount: dequeues, Err: err}
 	if p, ok := errors.AsType[*panicError](err); ok {
-		attrs = append(attrs, "stack", string(p.stack))
+		failed.Stack = p.stack
 	}
-	h.logger.ErrorContext(ctx, "invocation failed", attrs...)
+	logline.Write(r.Context(), h.logger, failed)
 	http.Error(w, "invocation failed", status)
 }
 
 // run reads the envelope and calls the function. The status is only of use
-// with an error.
-func (h *handler) run(w http.ResponseWriter, r *http.Request, call invocation) (int, error) {
+// with an error. dequeues is how often a message was delivered, 0 for timers.
+func (h *handler) run(w http.ResponseWriter, r *http.Request, call invocation) (status, dequeues int, err error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return http.StatusRequestEntityTooLarge, fmt.Errorf("read envelope: %w", err)
+		return http.StatusRequestEntityTooLarge, 0, fmt.Errorf("read envelope: %w", err)
 	}
 	if err != nil {
-		return http.StatusBadRequest, fmt.Errorf("read envelope: %w", err)
+		return http.StatusBadRequest, 0, fmt.Errorf("read envelope: %w", err)
 	}
 	env, err := parseEnvelope(body)
 	if err != nil {
-		return http.StatusBadRequest, fmt.Errorf("parse envelope: %w", err)
+		return http.StatusBadRequest, 0, fmt.Errorf("parse envelope: %w", err)
 	}
-	return http.StatusInternalServerError, protect(r.Context(), env, call)
+	return http.StatusInternalServerError, env.dequeues(), protect(r.Context(), env, call)
 }
 
 // panicError is a recovered panic with the stack it came from.

@@ -20,7 +20,7 @@ func (d *Dispatcher) change(ctx context.Context, runID string, edit func(*job.Ru
 		if err != nil {
 			return nil, err
 		}
-		before := run.Status
+		before := d.observe.before(run)
 		store, err := edit(run)
 		if err != nil || !store {
 			return run, err
@@ -29,7 +29,8 @@ func (d *Dispatcher) change(ctx context.Context, runID string, edit func(*job.Ru
 		if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
 			continue
 		}
-		if err == nil && run.Status != before {
+		if err == nil && run.Status != before.status {
+			d.observe.changed(ctx, before, run)
 			err = d.reflect(ctx, run)
 		}
 		return run, err
@@ -56,8 +57,6 @@ func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
 				continue
 			}
 			if err == nil {
-				d.opts.Logger.Info("the job's status changed", "job", rec.JobID, "run", run.ID, "from", from, "to", run.Status,
-					"endReason", run.EndReason, "devices", run.Devices)
 				d.tell(ctx, rec)
 			}
 		}
@@ -96,8 +95,7 @@ func (d *Dispatcher) block(ctx context.Context, runID string, t trouble) error {
 		return true, nil
 	})
 	if err == nil && changed {
-		d.opts.Logger.Warn("the run is blocked by the hub and goes on when it is back",
-			"job", run.JobID, "run", run.ID, "reason", run.Block.Reason, "probeAt", run.Block.ProbeAt)
+		d.observe.blocked(ctx, run)
 	}
 	return err
 }

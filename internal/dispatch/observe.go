@@ -122,11 +122,12 @@ type snapshot struct {
 	supervisedAt time.Time
 	ended        int
 	planDone     bool
+	rev          string
 }
 
 func (o *observer) before(run *job.Run) snapshot {
 	s := snapshot{
-		status: run.Status, supervisedAt: run.SupervisedAt, ended: run.Closed.Ended() + run.Live.Ended(), planDone: run.PlanDone,
+		status: run.Status, supervisedAt: run.SupervisedAt, ended: run.Closed.Ended() + run.Live.Ended(), planDone: run.PlanDone, rev: run.Rev,
 	}
 	if run.Block != nil {
 		s.blockedSince = run.Block.Since
@@ -164,11 +165,14 @@ const (
 	blockedEvery  = time.Minute
 )
 
-// passed tells how far a run has come, after a supervision, once per period whichever processes supervise.
+// passed tells how far a run has come, after a supervision that stored something, once per period whichever processes supervise.
 func (o *observer) passed(ctx context.Context, was snapshot, run *job.Run, open int) {
+	if run.Rev == was.rev {
+		return
+	}
 	ctx = aboutRun(ctx, run.ID)
 	if run.PlanDone && !was.planDone && run.EndReason != job.EndUnplannable {
-		logline.Write(ctx, o.log, logline.RunPlanned{Devices: run.Devices, Shards: run.Planned, Took: run.SupervisedAt.Sub(run.StartedAt)})
+		logline.Write(ctx, o.log, logline.RunPlanned{Devices: run.Devices, Shards: run.Planned, Took: o.now().Sub(run.StartedAt)})
 	}
 	o.changed(ctx, was, run)
 	period := progressEvery

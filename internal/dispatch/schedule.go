@@ -16,6 +16,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/tracectx"
 	"github.com/fleetjobs/fleetjobs/internal/twinquery"
 )
 
@@ -48,7 +49,7 @@ func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string,
 		return nil, err
 	}
 	now := d.now()
-	rec.CreatedAt, rec.Status = now, job.StatusScheduled
+	rec.CreatedAt, rec.Status, rec.Trace = now, job.StatusScheduled, tracectx.Traceparent(ctx)
 	if rec.StartTime.IsZero() {
 		rec.StartTime = now
 	}
@@ -73,7 +74,7 @@ func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string,
 	}
 	if rec.StartTime.Before(now.Add(2 * d.opts.Tick)) {
 		if err := d.start(ctx, rec); err != nil {
-			d.opts.Logger.Warn("the job is stored; the timer will start it", "job", rec.JobID, "error", err)
+			d.opts.Logger.WarnContext(ctx, "the job is stored; the timer will start it", "job", rec.JobID, "error", err)
 		}
 	}
 	return rec, nil
@@ -344,7 +345,7 @@ func (d *Dispatcher) Delete(ctx context.Context, id string, by job.Caller) error
 		return err
 	}
 	if err := d.send(ctx, message{Kind: kindPurge, Run: rec.RunID}, 0); err != nil {
-		d.opts.Logger.Warn("the job is deleted; the timer will sweep its rows", "job", id, "error", err)
+		d.opts.Logger.WarnContext(ctx, "the job is deleted; the timer will sweep its rows", "job", id, "error", err)
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	shard.Claim = shard.Claim.Take(in.Owner, now, d.opts.Lease)
 	if shard.Claim.Lost > maxLost {
 		shard.EndRest(job.Outcome{State: job.Failed, Reason: job.Abandoned, Answer: []byte(abandoned)}, now)
+		d.observe.abandoned(ctx, shard)
 		return d.store.CloseShard(ctx, shard)
 	}
 	if err := d.store.ClaimShard(ctx, shard); err != nil {

@@ -86,7 +86,7 @@ type supervision struct {
 func (d *Dispatcher) pass(ctx context.Context, run *job.Run, generation int) error {
 	chain := generation > 0
 	s := &supervision{d: d, run: run, now: d.now(), dirty: chain}
-	before := run.Status
+	before := d.observe.before(run)
 	if chain {
 		run.Generation = generation
 		run.SupervisedAt = s.now
@@ -102,7 +102,8 @@ func (d *Dispatcher) pass(ctx context.Context, run *job.Run, generation int) err
 			return err
 		}
 	}
-	if run.Status != before {
+	d.observe.passed(ctx, before, run, len(s.open))
+	if run.Status != before.status {
 		if err := d.reflect(ctx, run); err != nil {
 			return err
 		}
@@ -154,6 +155,7 @@ func (s *supervision) look(ctx context.Context) error {
 func (s *supervision) rollUp(ctx context.Context) error {
 	for rest := s.done; len(rest) > 0; {
 		n := min(len(rest), tablestore.MaxPerWrite)
+		closed := s.run.Closed
 		for _, u := range rest[:n] {
 			s.run.Closed = s.run.Closed.Plus(u.Counts)
 		}
@@ -161,6 +163,7 @@ func (s *supervision) rollUp(ctx context.Context) error {
 		if err := s.d.store.RollUp(ctx, s.run, rest[:n]); err != nil {
 			return err
 		}
+		s.d.observe.executed(ctx, s.run.Closed.Minus(closed))
 		s.dirty = false
 		rest = rest[n:]
 	}

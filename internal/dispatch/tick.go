@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/tracectx"
 )
 
 const (
@@ -24,6 +25,7 @@ const (
 // no device. One job's fault keeps no other waiting; all are returned together.
 func (d *Dispatcher) Tick(ctx context.Context) error {
 	now := d.now()
+	ticked := d.observe.ticking(ctx)
 	due, err := d.store.Due(ctx, now.Add(2*d.opts.Tick))
 	if err != nil {
 		return err
@@ -35,7 +37,8 @@ func (d *Dispatcher) Tick(ctx context.Context) error {
 	errs := d.forEach(ctx, due, d.startDue)
 	errs = append(errs, d.forEach(ctx, active, d.repair)...)
 	errs = append(errs, d.remind(ctx, now))
-	errs = append(errs, d.sweep(ctx, now), d.store.ForgetChanges(ctx, now, forgetsATick), d.store.Ticked(ctx, now))
+	errs = append(errs, d.sweep(ctx, now), d.forget(ctx, now), d.store.Ticked(ctx, now))
+	ticked(len(due), len(active))
 	return errors.Join(errs...)
 }
 
@@ -69,6 +72,7 @@ func (d *Dispatcher) start(ctx context.Context, rec *job.Record) error {
 	if rec.Status.Ended() {
 		return nil
 	}
+	ctx = tracectx.Resume(ctx, rec.Trace)
 	run := rec.NewRun()
 	if err := d.store.CreateRun(ctx, &run); err != nil {
 		return err
@@ -94,6 +98,8 @@ func (d *Dispatcher) repair(ctx context.Context, jobID string) error {
 	if err != nil {
 		return err
 	}
+	d.observe.active(run)
+	ctx = tracectx.Resume(ctx, rec.Trace)
 	silent := d.now().Sub(run.SupervisedAt)
 	switch {
 	case run.Status.Ended():
@@ -130,6 +136,14 @@ func (d *Dispatcher) sweep(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// forget deletes the audit trail of jobs that are gone for long. Nothing hurries: one tick of each minute does it.
+func (d *Dispatcher) forget(ctx context.Context, now time.Time) error {
+	if now.Sub(now.Truncate(time.Minute)) >= d.opts.Tick {
+		return nil
+	}
+	return d.store.ForgetChanges(ctx, now, forgetsATick)
 }
 
 // purge deletes the rows of a run whose job is gone, for at most a slice's time.

@@ -31,6 +31,7 @@ type worker struct {
 	owner string
 	until time.Time // no new call starts from here on
 	local bool      // the invocation that works sees to the end of the run itself
+	watch *sliceWatch
 
 	mu    sync.Mutex
 	dirty bool
@@ -46,13 +47,15 @@ func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation, un
 		until = run.Deadline
 	}
 	return &worker{
-		d: d, op: op, shard: shard, owner: shard.Claim.Owner, until: until,
-		log: d.opts.Logger.With("job", run.JobID, "run", run.ID, "shard", shard.Number),
+		d: d, op: op, shard: shard, owner: shard.Claim.Owner, until: until, watch: d.observe.watch(run, shard),
+		log: d.opts.Logger,
 	}
 }
 
 // work calls the devices, stores their outcomes as they come, and hands back what is left.
 func (w *worker) work(ctx context.Context, m message) error {
+	ctx, ended := w.watch.begin(ctx)
+	defer ended()
 	starting, stop := context.WithTimeout(ctx, w.until.Sub(w.d.now()))
 	defer stop()
 	w.stop = stop
@@ -124,7 +127,7 @@ func (w *worker) callAll(ctx, starting context.Context, probe bool) {
 			return
 		}
 		if err := w.d.unblock(ctx, w.shard.RunID); err != nil {
-			w.log.Warn("the hub is back, but the run could not be unblocked", "error", err)
+			w.log.WarnContext(ctx, "the hub is back, but the run could not be unblocked", "error", err)
 			return
 		}
 		todo = todo[1:]
@@ -172,7 +175,7 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 func (w *worker) attempt(ctx context.Context, deviceID string) (outcome job.Outcome, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			w.log.Error("calling a device panicked", "device", deviceID, "panic", v, "stack", string(debug.Stack()))
+			w.log.ErrorContext(ctx, "calling a device panicked", "device", deviceID, "panic", v, "stack", string(debug.Stack()))
 			err = fmt.Errorf("calling the device: panic: %v", v)
 		}
 	}()
@@ -263,7 +266,7 @@ func (w *worker) flush(ctx context.Context, now time.Time) error {
 	}
 	if err != nil {
 		w.dirty = true
-		w.log.Warn("outcomes could not be stored yet; the slice stops unless its claim can be renewed", "error", err)
+		w.log.WarnContext(ctx, "outcomes could not be stored yet; the slice stops unless its claim can be renewed", "error", err)
 	}
 	return nil
 }
@@ -306,7 +309,7 @@ func (w *worker) store(ctx context.Context) error {
 		if err == nil || lostRace(err) || w.shard.Rev != rev || !w.d.now().Before(until) {
 			return err
 		}
-		w.log.Warn("outcomes could not be stored yet; trying again", "error", err)
+		w.log.WarnContext(ctx, "outcomes could not be stored yet; trying again", "error", err)
 		if err := sleep(ctx, storeAgain); err != nil {
 			return err
 		}

@@ -89,11 +89,13 @@ type Record struct {
 	RunID       string // of its one run
 	CreatedAt   time.Time
 	CreatedBy   Principal `json:",omitzero"` // zero of jobs that were stored before there was this member
-	ListChunks  int    // rows of device ids, 0 for a query
-	DeviceCount int    // length of the explicit list
-	Hash        string // of the definition as it was sent, to tell a repeated request from another
-	KeyHash     string // of the Idempotency-Key, "" without one
+	ListChunks  int       // rows of device ids, 0 for a query
+	DeviceCount int       // length of the explicit list
+	Hash        string    // of the definition as it was sent, to tell a repeated request from another
+	KeyHash     string    // of the Idempotency-Key, "" without one
 	Warnings    []string
+	// Trace is the W3C traceparent of the request that created the job, "" without one: its run, which starts later, goes on with it.
+	Trace string `json:",omitempty"`
 
 	// Status, and the members below it, are those of the run as of its last change of state.
 	Status        Status
