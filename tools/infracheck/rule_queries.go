@@ -81,6 +81,7 @@ func (p *project) checkQueries() {
 			}
 			if n.Type == "object" {
 				p.checkMeasure(f, n)
+				p.checkChart(f, n)
 			}
 			return true
 		})
@@ -147,4 +148,23 @@ func (p *project) checkMeasure(f *file, object *node) {
 	default:
 		p.fault(f, object, "queries", "%s has no column %s of numbers", name, column)
 	}
+}
+
+// checkChart asks of an object with a query and a chart, as the workbook is made of, that the query has times for its axis.
+func (p *project) checkChart(f *file, object *node) {
+	query, kind := property(object, "query"), literal(property(object, "visualization"))
+	if query == nil || !strings.HasSuffix(kind, "chart") {
+		return
+	}
+	name, _ := loadedText(query)
+	rows, err := p.try(path.Join(path.Dir(f.path), name))
+	if err != nil {
+		return // which is reported for the file
+	}
+	for _, value := range rows[0] {
+		if _, ok := value.(time.Time); ok {
+			return
+		}
+	}
+	p.fault(f, object, "queries", "%s has no times to draw a %s over", name, kind)
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -206,6 +207,7 @@ func queryFixtures() map[string]badFixture {
 		"other table":          {lag, "traces\n", "AppTraces\n", []string{`no sample rows of the table AppTraces`}},
 		"alert without column": {alerts, "column: 'lagSeconds'", "column: 'lag'", []string{`alert-lag.kql has no column lag of numbers`}},
 		"alert's own query":    {alerts, "query: loadTextContent('../queries/alert-lag.kql')", "query: 'traces'", []string{`an alert's query must be a file`, `alert-lag.*no template loads it`}},
+		"chart without time":   {"infra/queries/lag.kql", " by bin(timestamp, 5m)\n| order by timestamp asc", "", []string{`lag.kql has no times to draw a linechart over`}},
 		"query not there":      {alerts, "alert-lag.kql", "alert-lags.kql", []string{`no file "../queries/alert-lags.kql"`, `alert-lag.kql.*no template loads it`}},
 	}
 }
@@ -228,6 +230,22 @@ func TestPoisonIsWhatTheHostCallsSo(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, p.queues, 1)
 	require.Contains(t, string(query), p.queues[0]+"-poison")
+}
+
+// Sums over lines are wrong if some of the lines are thrown away.
+func TestLinesThatTheQueriesSumUpAreNotSampled(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile(filepath.Join(repository, "host.json"))
+	require.NoError(t, err)
+	var host struct {
+		Logging struct {
+			ApplicationInsights struct {
+				SamplingSettings struct{ ExcludedTypes string }
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(content, &host))
+	require.Contains(t, strings.Split(host.Logging.ApplicationInsights.SamplingSettings.ExcludedTypes, ";"), "Trace")
 }
 
 // What the alerts measure in the sample lines, of which the handler writes one for each event.

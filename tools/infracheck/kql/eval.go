@@ -45,6 +45,9 @@ func (r *run) value(e *expr, row Row) (any, error) {
 	case "and", "or":
 		return logic(e.op, values)
 	case "==", "!=", "in":
+		if _, dynamic := values[0].(Dynamic); dynamic && e.op == "in" {
+			return nil, fmt.Errorf("cast what is looked for with in")
+		}
 		return r.equal(e, values), nil
 	case "<", "<=", ">", ">=":
 		return ordered(e.op, values[0], values[1])
