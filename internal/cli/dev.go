@@ -129,7 +129,7 @@ func (c *dev) options(log io.Writer) devstack.Options {
 	}
 	return devstack.Options{
 		Devices: c.fleet.devices, OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent,
-		Latency: c.fleet.latency, Throttle: c.tier.throttle, TimeScale: c.tier.scale, MQTTDevices: c.mqttDevices, Instances: c.instances,
+		Latency: c.fleet.latency, Throttle: c.tier.throttle, TimeScale: c.tier.scale, HubJobs: c.tier.jobs, MQTTDevices: c.mqttDevices, Instances: c.instances,
 		Port: c.port, HubPort: c.hubPort, MQTTPort: c.mqttPort, DataDir: data, AppRoot: c.app,
 		Log: slog.New(slog.NewTextHandler(log, nil)), HandlerOutput: log,
 	}

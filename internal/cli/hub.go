@@ -26,6 +26,9 @@ fleetjobs hub --devices 10000 --offline 0.02 --latency 50ms
 # the limits of an S1 hub with one unit, with a minute of them in a second
 fleetjobs hub --devices 10000 --tier S1 --time-scale 60
 
+# IoT Hub's own scheduled jobs, as fast as devices answer
+fleetjobs hub --devices 10000 --jobs
+
 # a device of your own, and the same connection strings each time
 fleetjobs hub --device simDevice --secret letmein --ca-file hub-ca.pem`,
 		make: func(m *Main) command { return &hub{m: m} },
@@ -64,7 +67,7 @@ func (c *hub) run(ctx context.Context, args []string) error {
 	}
 	server, err := hubsim.Start(context.WithoutCancel(ctx), hubsim.Options{
 		HTTPPort: c.port, MQTTPort: c.mqttPort, CAFile: c.caFile, Secret: []byte(c.secret), Fleet: fleet,
-		Throttle: c.tier.throttle, TimeScale: c.tier.scale,
+		Throttle: c.tier.throttle, TimeScale: c.tier.scale, Jobs: c.tier.jobs,
 		Logger: slog.New(slog.NewTextHandler(c.m.Stderr, nil)),
 	})
 	if err != nil {

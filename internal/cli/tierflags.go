@@ -10,13 +10,15 @@ import (
 type tierFlags struct {
 	throttle throttle.Options
 	scale    float64
+	jobs     bool
 }
 
 func (f *tierFlags) flags(fs *flag.FlagSet) {
 	fs.Var(&f.throttle.Tier, "tier", "`name` of the IoT Hub tier whose throttles the simulator enforces: F1, S1, S2, S3; none unless given")
 	fs.IntVar(&f.throttle.Units, "units", 1, "how `many` units of the tier the hub has")
 	fs.BoolVar(&f.throttle.Quota, "quota", false, "also refuse what costs messages once the tier's messages of the day are spent")
-	fs.Float64Var(&f.scale, "time-scale", 1, "how many `times` faster the simulator's own clock runs: with 60, throttles allow in a second what the tier allows in a minute")
+	fs.BoolVar(&f.jobs, "jobs", false, "switch the simulator's own engine for scheduled jobs on (/jobs/v2), with the pace and limits of the tier")
+	fs.Float64Var(&f.scale, "time-scale", 1, "how many `times` faster the simulator's own clock runs: with 60, what the tier allows in a minute it allows in a second")
 }
 
 func (f *tierFlags) check() error {

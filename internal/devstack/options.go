@@ -29,9 +29,11 @@ type Options struct {
 	OfflineShare, FailShare, SilentShare float64
 	// Latency is how long devices of the fleet take to answer a method.
 	Latency latency.Distribution
-	// Throttle are the tier and units whose limits the hub enforces, TimeScale how much faster its clock runs: see hubsim.Options.
+	// Throttle are the tier and units whose limits the hub enforces, TimeScale is how much faster its clock runs, and HubJobs
+	// switches its own engine for scheduled jobs on: see hubsim.Options.
 	Throttle  throttle.Options
 	TimeScale float64
+	HubJobs   bool
 	// Faults is what goes wrong in the hub on purpose; Stack.Hub.SetFaults changes it later.
 	Faults fault.Plan
 	// Journal makes the hub remember each call of a device: see hubsim.Server.Calls.

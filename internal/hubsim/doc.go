@@ -1,10 +1,10 @@
 // Package hubsim is an IoT Hub for tests, demonstrations and development: the service's REST API over HTTPS (identity
-// registry, device twins, direct methods, device queries) and the devices' MQTT 3.1.1 over TLS. It shares no code with the
-// clients that are tested against it; only the query language comes from internal/twinquery.
+// registry, device twins, direct methods, device queries, scheduled jobs) and the devices' MQTT 3.1.1 over TLS. It shares no
+// code with the clients that are tested against it; only the query language comes from internal/twinquery.
 //
 // It owns the wire: routes, authorization, error envelopes, paging. Devices and twins belong to the package registry below it,
-// tokens to sas, the broker to broker, the allowances of the tiers to throttle, the clock to simclock, and what goes wrong on
-// purpose to fault. Scheduled jobs (jobs/v2), modules, messages and configurations are not simulated.
+// tokens to sas, the broker to broker, the allowances of the tiers to throttle, scheduled jobs to jobsim, the clock to simclock,
+// and what goes wrong on purpose to fault. Modules (queries and jobs find none), messages and configurations are not simulated.
 //
 // Sources are Microsoft's documentation of IoT Hub (https://learn.microsoft.com/azure/iot-hub/) and what users of the real
 // service have published of its answers. Where neither says anything the code says "a guess", and where a guess matters

@@ -17,7 +17,7 @@ type action struct {
 	needed permission
 	id     string // of the device; empty for requests that are not for one
 	// run answers the request, or returns a failure to be answered.
-	run func(s *Server, w http.ResponseWriter, r *http.Request, id string) *failure
+	run handler
 }
 
 // ServeHTTP answers a service request. It is the handler of the HTTPS port.
@@ -31,7 +31,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.control(w, r, segments[1:])
 		return
 	}
-	a, f := route(r.Method, segments)
+	a, f := s.route(r.Method, segments)
 	if f != nil {
 		s.fail(w, f)
 		return

@@ -1,6 +1,7 @@
 package hubsim
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -37,6 +38,11 @@ func parseMethod(r *http.Request) (call registry.Call, connectTimeout int, f *fa
 	if err := json.Unmarshal(body, &m); err != nil {
 		return call, 0, argumentInvalid("The body is no direct method: %v", err)
 	}
+	return m.check()
+}
+
+// check returns the call that the request asks for.
+func (m methodRequest) check() (call registry.Call, connectTimeout int, f *failure) {
 	response := defaultResponseTimeout
 	if m.ResponseTimeout != nil {
 		response = *m.ResponseTimeout
@@ -62,45 +68,49 @@ func parseMethod(r *http.Request) (call registry.Call, connectTimeout int, f *fa
 }
 
 func (s *Server) invokeMethod(w http.ResponseWriter, r *http.Request, id string) *failure {
-	defer s.counters.enter()()
 	call, connectTimeout, f := parseMethod(r)
 	if f != nil {
 		return f
 	}
-	device, ok := s.registry.Get(id)
-	if !ok || device.Disabled() {
-		return deviceNotFound(id)
+	reply, f := s.callDevice(r.Context(), id, call, connectTimeout)
+	if f != nil {
+		return f
 	}
-	link := device.Link(r.Context(), time.Duration(connectTimeout)*time.Second)
-	if link == nil {
-		return s.deviceNotOnline(connectTimeout)
-	}
-	s.counters.delivered.Add(1)
-	s.journal.add(fault.Methods, id, call.Method)
-	reply, ok := link.Invoke(r.Context(), call)
-	if !ok {
-		return deviceTimedOut(int(call.Timeout / time.Second))
-	}
-	return s.answerMethod(w, reply)
-}
-
-func (s *Server) answerMethod(w http.ResponseWriter, reply registry.Reply) *failure {
-	payload := reply.Payload
-	if len(payload) == 0 {
-		payload = []byte("null")
-	}
-	switch {
-	case len(payload) > maxMethodPayload:
-		// A guess: what the service does with too long an answer is not documented.
-		return badDeviceAnswer("Payload is too large")
-	case !s.opt.RawBadAnswers && !json.Valid(payload):
-		return badDeviceAnswer("Payload is not a valid document of type application/json")
-	}
-	body := make([]byte, 0, len(payload)+40)
+	body := make([]byte, 0, len(reply.Payload)+40)
 	body = append(body, `{"status":`...)
 	body = strconv.AppendInt(body, int64(reply.Status), 10)
 	body = append(body, `,"payload":`...)
-	body = append(body, payload...)
+	body = append(body, reply.Payload...)
 	s.answer(w, http.StatusOK, append(body, '}'))
 	return nil
+}
+
+// callDevice carries out a direct method. The reply's payload is never empty, and JSON unless Options.RawBadAnswers is set.
+func (s *Server) callDevice(ctx context.Context, id string, call registry.Call, connectTimeout int) (registry.Reply, *failure) {
+	defer s.counters.enter()()
+	device, ok := s.registry.Get(id)
+	if !ok || device.Disabled() {
+		return registry.Reply{}, deviceNotFound(id)
+	}
+	link := device.Link(ctx, time.Duration(connectTimeout)*time.Second)
+	if link == nil {
+		return registry.Reply{}, s.deviceNotOnline(connectTimeout)
+	}
+	s.counters.delivered.Add(1)
+	s.journal.add(fault.Methods, id, call.Method)
+	reply, ok := link.Invoke(ctx, call)
+	if !ok {
+		return registry.Reply{}, deviceTimedOut(int(call.Timeout / time.Second))
+	}
+	if len(reply.Payload) == 0 {
+		reply.Payload = []byte("null")
+	}
+	switch {
+	case len(reply.Payload) > maxMethodPayload:
+		// A guess: what the service does with too long an answer is not documented.
+		return registry.Reply{}, badDeviceAnswer("Payload is too large")
+	case !s.opt.RawBadAnswers && !json.Valid(reply.Payload):
+		return registry.Reply{}, badDeviceAnswer("Payload is not a valid document of type application/json")
+	}
+	return reply, nil
 }

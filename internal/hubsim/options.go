@@ -60,7 +60,12 @@ type Options struct {
 	Faults fault.Plan
 	// Throttle are the tier and the units whose limits the hub enforces; the zero value enforces none.
 	Throttle throttle.Options
-	// TimeScale makes the clock of meters run so much faster than the real one, so that slow tiers need not be waited for;
+	// Jobs switches the hub's own engine for scheduled jobs on (/jobs/v2). Its pace and the number of active jobs are those of
+	// Throttle.Tier; without a tier nothing limits them.
+	Jobs bool
+	// JobSettle is how long a new job is queued, and then scheduled, by the hub's clock, before it can start; default 1 s.
+	JobSettle time.Duration
+	// TimeScale makes the clock of meters and jobs run so much faster than the real one, so that slow tiers need not be waited for;
 	// default 1. Devices and the timeouts of methods stay as they are.
 	TimeScale float64
 	// Now is the real clock that the hub's own begins from; default time.Now.

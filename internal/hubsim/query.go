@@ -44,9 +44,13 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request, _ string) *failur
 	}
 	p.size, p.repeat = s.injector.Page(size)
 	switch {
-	case q.Source != twinquery.Devices: // modules and jobs are not simulated: there are none
+	case q.Source == twinquery.Modules: // they are not simulated: there are none
 	case p.size == 0:
 		p.next = &p.from
+	case q.Source == twinquery.Jobs:
+		if f := s.selectJobRows(&p); f != nil {
+			return f
+		}
 	case q.IsAggregate():
 		s.aggregate(&p)
 	default:

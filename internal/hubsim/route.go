@@ -7,7 +7,7 @@ import (
 )
 
 // route finds the action for the segments of a path.
-func route(method string, segments []string) (action, *failure) {
+func (s *Server) route(method string, segments []string) (action, *failure) {
 	var a action
 	known := false
 	switch {
@@ -15,6 +15,8 @@ func route(method string, segments []string) (action, *failure) {
 		a, known = routeTwin(method, segments[1], segments[2:])
 	case segments[0] == "devices":
 		a, known = routeDevices(method, segments[1:])
+	case segments[0] == "jobs" && len(segments) >= 3 && segments[1] == "v2" && s.jobs != nil:
+		a, known = routeJobs(method, segments[2], segments[3:])
 	case segments[0] == "statistics" && len(segments) == 2:
 		a, known = routeStatistics(method, segments[1])
 	}
@@ -105,9 +107,37 @@ func routeDevice(method, id string) action {
 	return a
 }
 
+// routeJobs needs the permission ServiceConnect, which is a guess: the documentation names none.
+func routeJobs(method, id string, rest []string) (a action, known bool) {
+	a = action{op: fault.Jobs, needed: serviceConnect}
+	switch {
+	case len(rest) == 1 && rest[0] == "cancel":
+		if method == http.MethodPost {
+			a.run = withID(id, (*Server).cancelJob)
+		}
+		return a, true
+	case len(rest) > 0:
+		return a, false
+	case id == "query" && method == http.MethodGet:
+		a.run = (*Server).listJobs
+	case method == http.MethodGet:
+		a.run = withID(id, (*Server).getJob)
+	case method == http.MethodPut:
+		a.run = withID(id, (*Server).putJob)
+	}
+	return a, true
+}
+
+type handler func(s *Server, w http.ResponseWriter, r *http.Request, id string) *failure
+
+// withID gives a handler an id that is not that of a device.
+func withID(id string, run handler) handler {
+	return func(s *Server, w http.ResponseWriter, r *http.Request, _ string) *failure { return run(s, w, r, id) }
+}
+
 func routeStatistics(method, kind string) (a action, known bool) {
 	a = action{op: fault.Registry, needed: registryRead}
-	run := map[string]func(*Server, http.ResponseWriter, *http.Request, string) *failure{
+	run := map[string]handler{
 		"devices": (*Server).deviceStatistics, "service": (*Server).serviceStatistics,
 	}[kind]
 	if method == http.MethodGet {

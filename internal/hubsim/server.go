@@ -20,6 +20,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/broker"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/devca"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/jobsim"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/simclock"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/throttle"
@@ -34,8 +35,9 @@ type Server struct {
 	counters *counters
 	journal  *journal
 	clock    *simclock.Clock
-	meters   *throttle.Hub // nil without a tier
-	jsonType []string      // shared by all answers
+	meters   *throttle.Hub  // nil without a tier
+	jobs     *jobsim.Engine // nil if switched off
+	jsonType []string       // shared by all answers
 	tracking atomic.Uint64
 
 	authority *devca.Authority
@@ -67,6 +69,11 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 	}
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
+	if s.opt.Jobs {
+		s.jobs = jobsim.New(base, jobsim.Options{
+			Fleet: (*jobFleet)(s), Clock: s.clock, MaxActive: s.meters.MaxJobs(), Settle: s.opt.JobSettle,
+		})
+	}
 	if err := errors.Join(s.listen(base), s.listenMQTT(base)); err != nil {
 		s.Close()
 		return nil, err
@@ -196,6 +203,9 @@ func (s *Server) Close() {
 			_ = s.http.Close()
 		}
 		s.served.Wait()
+		if s.jobs != nil {
+			s.jobs.Close()
+		}
 		if s.broker != nil {
 			if err := s.broker.Close(); err != nil {
 				s.opt.Logger.Warn("hub simulator: closing MQTT", "error", err)

@@ -45,10 +45,15 @@ func (s *Server) updateTwin(w http.ResponseWriter, r *http.Request, id string, r
 	if err != nil {
 		return twinFailure(id, err)
 	}
-	s.counters.updated.Add(1)
-	s.journal.add(fault.TwinUpdate, id, "")
+	s.updated(id)
 	s.answer(w, http.StatusOK, v.AppendTwin(nil))
 	return nil
+}
+
+// updated counts a change of a twin.
+func (s *Server) updated(id string) {
+	s.counters.updated.Add(1)
+	s.journal.add(fault.TwinUpdate, id, "")
 }
 
 func twinFailure(id string, err error) *failure {

@@ -4,6 +4,7 @@ package simclock
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -34,7 +35,13 @@ func (c *Clock) Now() time.Time {
 }
 
 // Real returns how long a time of the hub takes in reality.
-func (c *Clock) Real(d time.Duration) time.Duration { return time.Duration(float64(d) / c.scale) }
+func (c *Clock) Real(d time.Duration) time.Duration {
+	real := float64(d) / c.scale
+	if real >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return time.Duration(real)
+}
 
 // Sleep waits for a time of the hub and reports whether ctx did not end before.
 func (c *Clock) Sleep(ctx context.Context, d time.Duration) bool {

@@ -2,6 +2,7 @@ package simclock_test
 
 import (
 	"context"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,8 @@ func TestAScaledClockRunsFasterFromItsStart(t *testing.T) {
 	now = at.Add(time.Second)
 	require.Equal(t, at.Add(time.Minute), clock.Now())
 	require.Equal(t, time.Second, clock.Real(time.Minute))
+	require.Positive(t, simclock.New(0.5, nil).Real(math.MaxInt64), "centuries do not overflow")
+	require.Positive(t, simclock.New(1, nil).Real(math.MaxInt64))
 }
 
 func TestSleepIsScaledAndEndsWithItsContext(t *testing.T) {
