@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/notify"
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
 )
 
 const (
@@ -66,7 +67,7 @@ func (d *Dispatcher) tell(ctx context.Context, rec *job.Record) {
 		return
 	}
 	if err := d.send(ctx, message{Kind: kindNotify, Run: rec.RunID}, 0); err != nil {
-		d.opts.Logger.Warn("the job's status is stored; the timer will have it told", "job", rec.JobID, "run", rec.RunID, "error", err)
+		d.opts.Logger.WarnContext(ctx, "the job's status is stored; the timer will have it told", "job", rec.JobID, "run", rec.RunID, "error", err)
 	}
 }
 
@@ -188,16 +189,10 @@ func (d *Dispatcher) settle(ctx context.Context, rec *job.Record, claimed job.De
 
 // settled logs how a delivery went, without its address, and sends the message of the next try if that is soon.
 func (d *Dispatcher) settled(ctx context.Context, rec *job.Record, what job.Delivery, now time.Time) error {
-	log := d.opts.Logger.With("job", rec.JobID, "run", rec.RunID, "event", what.Event, "channel", what.Channel, "attempts", what.Attempts)
-	switch what.State {
-	case job.DeliveryDelivered:
-		log.Info("an event was delivered")
-		return nil
-	case job.DeliveryFailed:
-		log.Warn("an event was given up", "reason", what.LastError, "status", what.LastStatus)
+	logline.Write(aboutRun(ctx, rec.RunID), d.opts.Logger, logline.Notified{Delivery: what})
+	if what.State != job.DeliveryPending {
 		return nil
 	}
-	log.Warn("an event was not delivered and is sent again", "reason", what.LastError, "status", what.LastStatus, "at", what.NextAt)
 	if delay := what.NextAt.Sub(now); delay <= deliverySoon {
 		return d.send(ctx, message{Kind: kindNotify, Run: rec.RunID}, delay+time.Second) // not a moment too early
 	}

@@ -157,6 +157,23 @@ func (e HubThrottled) line() line {
 	}}
 }
 
+// Notified is an attempt to tell somebody of a job. Its level and outcome follow from the delivery's state.
+type Notified struct{ Delivery job.Delivery }
+
+func (e Notified) line() line {
+	d, outcome, level := e.Delivery, "retried", slog.LevelWarn
+	switch d.State {
+	case job.DeliveryDelivered:
+		outcome, level = "delivered", slog.LevelInfo
+	case job.DeliveryFailed:
+		outcome = "failed"
+	}
+	return line{"notification.done", "somebody was told of a job, or could not be told", level, []slog.Attr{
+		slog.String("outcome", outcome), slog.String("about", string(d.Event)), slog.String("channel", string(d.Channel)),
+		slog.Int("attempts", d.Attempts), slog.String("reason", d.LastError), slog.Int("status", d.LastStatus),
+	}}
+}
+
 // TelemetryFailed says that traces or metrics could not be exported. Failures counts since the last such line.
 type TelemetryFailed struct {
 	Err      error

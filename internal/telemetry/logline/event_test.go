@@ -58,6 +58,9 @@ func samples() []Event {
 		SliceDone{Devices: 100, Calls: 101, Throttled: 2, Ended: slice, Left: 1, Took: 1900 * time.Millisecond, Queued: 210 * time.Millisecond},
 		SliceAbandoned{Devices: 37, Lost: 11},
 		HubThrottled{Operation: "method", Wait: 2 * time.Second, Throttled: 17, Limit: 256},
+		Notified{Delivery: job.Delivery{
+			Event: job.EventCompleted, Channel: job.ChannelCallback, State: job.DeliveryPending, Attempts: 2, LastError: "refused", LastStatus: 503,
+		}},
 		TelemetryFailed{Err: errors.New("post http://collector:4318/v1/traces: connection refused"), Failures: 3},
 	}
 }
