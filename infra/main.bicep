@@ -50,6 +50,14 @@ param timerSchedule string = '*/10 * * * * *'
 @allowed(['debug', 'info', 'warn', 'error'])
 param logLevel string = 'info'
 
+@description('FLEETJOBS_MAX_CALLS_IN_FLIGHT: device calls at one time in one instance; each takes some 64 KB of its memory.')
+@minValue(1)
+@maxValue(10000)
+param maxCallsInFlight int = 512
+
+@description('OTEL_EXPORTER_OTLP_ENDPOINT: base URL of an OpenTelemetry collector for traces and metrics. Empty: none.')
+param otlpEndpoint string = ''
+
 @description('FLEETJOBS_PUBLIC_URL: set it behind a gateway or a custom domain. Empty: the app\'s own host name.')
 param publicUrl string = ''
 
@@ -255,6 +263,8 @@ module app 'modules/app.bicep' = {
     iotHubHostName: hubAccess.outputs.hostName
     timerSchedule: timerSchedule
     logLevel: logLevel
+    maxCallsInFlight: maxCallsInFlight
+    otlpEndpoint: otlpEndpoint
     publicUrl: publicUrl
     allowedOrigins: allowedOrigins
     privateOnly: enableVirtualNetwork && appPrivateEndpoint

@@ -49,6 +49,12 @@ param timerSchedule string
 @description('FLEETJOBS_LOG_LEVEL.')
 param logLevel string
 
+@description('FLEETJOBS_MAX_CALLS_IN_FLIGHT.')
+param maxCallsInFlight int
+
+@description('OTEL_EXPORTER_OTLP_ENDPOINT. Empty: not set.')
+param otlpEndpoint string
+
 @description('FLEETJOBS_PUBLIC_URL. Empty: not set.')
 param publicUrl string
 
@@ -128,6 +134,7 @@ var handlerSettings = [
   { name: 'IOTHUB_HOSTNAME', value: iotHubHostName }
   { name: 'FLEETJOBS_TIMER_SCHEDULE', value: timerSchedule }
   { name: 'FLEETJOBS_LOG_LEVEL', value: logLevel }
+  { name: 'FLEETJOBS_MAX_CALLS_IN_FLIGHT', value: string(maxCallsInFlight) }
 ]
 var monitoringSettings = [
   { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: component.properties.ConnectionString }
@@ -135,6 +142,9 @@ var monitoringSettings = [
 ]
 var publicUrlSettings = empty(publicUrl) ? [] : [
   { name: 'FLEETJOBS_PUBLIC_URL', value: publicUrl }
+]
+var otlpSettings = empty(otlpEndpoint) ? [] : [
+  { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', value: otlpEndpoint }
 ]
 // The headers that tell who calls are the platform's only where Easy Auth is on: one parameter decides both.
 var authSettings = empty(authClientId) ? [] : [
@@ -204,9 +214,11 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         supportCredentials: false
       }
       alwaysOn: isDedicated ? true : null
+      // Flex Consumption has no health check, and with Easy Auth it would be refused.
+      healthCheckPath: isFlex || !empty(authClientId) ? null : '/api/health'
       minimumElasticInstanceCount: isPremium ? max(runShardAlwaysReadyInstances, 1) : null
       functionsRuntimeScaleMonitoringEnabled: isPremium && inNetwork ? true : null
-      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
+      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, otlpSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
     }
   }
 }

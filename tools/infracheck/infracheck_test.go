@@ -151,6 +151,8 @@ func TestTheHandlerStartsWithTheSettingsOfTheTemplate(t *testing.T) {
 		"timerSchedule":                         schedule,
 		"logLevel":                              literal(p.files[mainFile].find("logLevel").value),
 		"publicUrl":                             "https://jobs.example.com",
+		"otlpEndpoint":                          "http://collector:4318",
+		"string(maxCallsInFlight)":              p.files[mainFile].find("maxCallsInFlight").value.Text,
 		"component.properties.ConnectionString": "InstrumentationKey=0",
 	}
 	environ := []string{"WEBSITE_HOSTNAME=func-fleetjobs.azurewebsites.net", "FUNCTIONS_APP_ROOT_PATH=" + repository}
@@ -167,6 +169,7 @@ func TestTheHandlerStartsWithTheSettingsOfTheTemplate(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, schedule, got.TimerSchedule)
 	require.Equal(t, "managedidentity", got.Storage.Credential)
+	require.Equal(t, 512, got.MaxCallsInFlight, "as without the setting")
 	require.Equal(t, "iot-fleetjobs.azure-devices.net", got.Hub.Hostname)
 }
 
@@ -189,4 +192,16 @@ func TestSettingsOfTheDeploymentAreThoseOfThePage(t *testing.T) {
 	for _, row := range rows {
 		require.Contains(t, set, row[1])
 	}
+}
+
+// Headers that tell who calls may be believed only where App Service writes them: the handler is told so under the condition
+// under which App Service is.
+func TestTheHandlerTrustsCallersOnlyWhereEasyAuthIsOn(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile(filepath.Join(repository, appFile))
+	require.NoError(t, err)
+	app := string(content)
+	require.Equal(t, 1, strings.Count(app, "FLEETJOBS_EASY_AUTH"))
+	require.Regexp(t, `var (\w+) = empty\(authClientId\) \? \[\] : \[\n  \{ name: 'FLEETJOBS_EASY_AUTH', value: 'true' \}`, app)
+	require.Regexp(t, `'Microsoft\.Web/sites/config@[^']+' = if \(!empty\(authClientId\)\) \{\n  parent: app\n  name: 'authsettingsV2'`, app)
 }

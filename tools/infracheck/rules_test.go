@@ -178,7 +178,7 @@ func settingFixtures() map[string]badFixture {
 		"timer not set":        {appFile, timer, "  { name: 'FLEETJOBS_SLICE_SECONDS', value: timerSchedule }\n", []string{`FLEETJOBS_TIMER_SCHEDULE is not always set`}},
 		"timer on one plan":    {appFile, "concat(handlerSettings,", "concat(isFlex ? handlerSettings : [],", []string{`accountName is not always`, `credential is not`, `clientId is not`, `IOTHUB_HOSTNAME is not`, `TIMER_SCHEDULE is not`}},
 		"connection string":    {appFile, timer, timer + "  { name: 'IOTHUB_CONNECTION_STRING', value: timerSchedule }\n", []string{`IOTHUB_CONNECTION_STRING holds a key`}},
-		"unclear settings":     {appFile, "publicUrlSettings, runtimeSettings", "publicUrlSettings, authAllowedClientIds, runtimeSettings", []string{`cannot tell which settings "authAllowedClientIds" are`}},
+		"unclear settings":     {appFile, "otlpSettings, runtimeSettings", "otlpSettings, authAllowedClientIds, runtimeSettings", []string{`cannot tell which settings "authAllowedClientIds" are`}},
 		"function gone":        {appFile, "'function:RunShard'", "'function:RunShards'", []string{`no function RunShards`}},
 		"queue not created":    {storeFile, ", 'fleetjobs-work-poison'", "", []string{`nothing creates the queue fleetjobs-work-poison`}},
 		"other queue":          {"functions/RunShard/function.json", "fleetjobs-work", "fleetjobs-tasks", []string{`queue fleetjobs-tasks`, `queue fleetjobs-tasks-poison`}},
