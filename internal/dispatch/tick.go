@@ -37,7 +37,7 @@ func (d *Dispatcher) Tick(ctx context.Context) error {
 	errs := d.forEach(ctx, due, d.startDue)
 	errs = append(errs, d.forEach(ctx, active, d.repair)...)
 	errs = append(errs, d.remind(ctx, now))
-	errs = append(errs, d.sweep(ctx, now), d.forget(ctx, now), d.store.Ticked(ctx, now))
+	errs = append(errs, d.sweep(ctx, now), d.store.ForgetChanges(ctx, now, forgetsATick), d.store.Ticked(ctx, now))
 	ticked(len(due), len(active))
 	return errors.Join(errs...)
 }
@@ -136,14 +136,6 @@ func (d *Dispatcher) sweep(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
-}
-
-// forget deletes the audit trail of jobs that are gone for long. Nothing hurries: one tick of each minute does it.
-func (d *Dispatcher) forget(ctx context.Context, now time.Time) error {
-	if now.Sub(now.Truncate(time.Minute)) >= d.opts.Tick {
-		return nil
-	}
-	return d.store.ForgetChanges(ctx, now, forgetsATick)
 }
 
 // purge deletes the rows of a run whose job is gone, for at most a slice's time.
