@@ -218,6 +218,7 @@ func (inv *invocation) post(ctx context.Context, w *worker, followRedirects bool
 		"User-Agent":                     {"Azure-Functions-Host/" + hostVersion},
 		"Content-Type":                   {"application/json; charset=utf-8"},
 	}
+	activity(request.Header, "")
 	client := http.Client{Transport: w.transport, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
 		if !followRedirects || len(via) > maxRedirects {
 			return http.ErrUseLastResponse

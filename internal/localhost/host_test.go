@@ -313,6 +313,7 @@ func TestQueueMessageReachesTheHandler(t *testing.T) {
 	require.Equal(t, "application/json; charset=utf-8", seen.Header.Get("Content-Type"))
 	require.Equal(t, "Azure-Functions-Host/"+hostVersion, seen.Header.Get("User-Agent"))
 	require.Equal(t, hostVersion, seen.Header.Get("X-Azure-Functions-HostVersion"))
+	require.NotEmpty(t, seen.Header.Get("Traceparent"))
 	require.Len(t, seen.Header.Get("X-Azure-Functions-InvocationId"), 36)
 	require.Empty(t, seen.Header.Get("Accept-Encoding"))
 	require.True(t, seen.Chunked)

@@ -70,6 +70,7 @@ func rewrite(pr *httputil.ProxyRequest, address, id string) {
 	pr.Out.Header.Set("X-Azure-Functions-HostVersion", hostVersion)
 	pr.Out.Header.Set("X-Azure-Functions-InvocationId", id)
 	pr.Out.Header.Set("X-Ms-Invocation-Id", id)
+	activity(pr.Out.Header, pr.In.Header.Get("Traceparent"))
 }
 
 // dialRetry repeats a request whose connection could not be made; nothing of its body has been read then.
