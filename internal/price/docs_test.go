@@ -101,7 +101,11 @@ func TestTablesOfTheBillAreComputed(t *testing.T) { //nolint:paralleltest // the
 			if u[meter] < 100 {
 				quantity = fmt.Sprintf("%.3g", u[meter])
 			}
-			return fmt.Sprintf("%.2f (%s %s)", one.USD(false), quantity, prices[meter].Unit)
+			unit := prices[meter].Unit
+			if unit == "rule" {
+				unit = "rules"
+			}
+			return fmt.Sprintf("%.2f (%s %s)", one.USD(false), quantity, unit)
 		})
 	}
 	row("**sum**", func(u price.Usage) string { return fmt.Sprintf("**%.2f**", u.USD(false)) })

@@ -42,7 +42,8 @@ type Price struct {
 }
 
 // Where the prices were found. Documents of October 2026 that asked the Retail Prices API for East US 2 have the same ones for
-// Flex Consumption.
+// Flex Consumption; the free units are theirs (Found names a million executions, and some for always-ready instances, which
+// Microsoft's page on billing rules out).
 const (
 	flexFound = "https://modal.com/blog/azure-function-pricing-guide"
 	flexRead  = "2025-05-22, confirmed 2026-10-05"
