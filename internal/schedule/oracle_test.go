@@ -141,7 +141,7 @@ func samples(t *testing.T) int {
 	if testing.Short() {
 		return 10
 	}
-	return 60
+	return 40
 }
 
 // requireYear walks a year of a daily schedule beside the calendar.
@@ -164,26 +164,25 @@ func requireYear(t *testing.T, oracle *scan, s *schedule.Series, year int, clock
 	}
 }
 
-// In every zone, in every decade, a daily schedule never stands still and never loses or doubles a day: by counting.
+// In every zone, in some year, a daily schedule never stands still and has each day of the calendar once, in order.
 func TestEveryZoneHasOneOccurrencePerDay(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 7))
 	for _, name := range zoneNames() {
-		year, minutes := 1970+random.IntN(70), random.IntN(24*60)
+		loc, year, minutes := zone(t, name), 1970+random.IntN(70), 1+random.IntN(24*60-1)
 		s := daily(t, minutes/60, minutes%60, name)
-		from := time.Date(year, 1, 1, 0, 0, 0, 0, zone(t, name)).Add(-1)
-		want := time.Date(year+1, 1, 1, 0, 0, 0, 0, time.UTC).Sub(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)) / (24 * time.Hour)
-		seen := map[string]bool{}
-		last := from
-		for o, ok := s.Next(from); ok && o.Local.String() < fmt.Sprint(year+1); o, ok = s.Next(o.At) {
-			require.True(t, o.At.After(last), "%s goes back at %s", name, last)
-			last = o.At
-			seen[o.Local.String()[:10]] = true
-			if shows := o.At.In(zone(t, name)); shows.Format("15:04") != o.Local.String()[11:16] {
+		last := time.Date(year, 1, 1, 0, 0, 0, 0, loc).Add(-1)
+		want := time.Date(year, 1, 1, 0, minutes, 0, 0, time.UTC)
+		for ; want.Year() == year; want = want.AddDate(0, 0, 1) {
+			o, ok := s.Next(last)
+			if !ok || !o.At.After(last) || o.Local != schedule.CivilOf(want, time.UTC) {
+				t.Fatalf("%s: after %s comes %v, not the one of %s", name, last, o, want)
+			}
+			if schedule.CivilOf(o.At, loc) != o.Local {
 				requireGap(t, o, name)
 			}
+			last = o.At
 		}
-		require.InDelta(t, int(want), len(seen), 0, "%s %d", name, year)
 	}
 }
 
@@ -200,21 +199,19 @@ func requireGap(t *testing.T, o schedule.Occurrence, name string) {
 func TestNextDoesNotDependOnWhereOneAsks(t *testing.T) {
 	t.Parallel()
 	for _, c := range hard() {
-		for _, cron := range []string{"*/20 * * * *", "7 */3 * * *", "30 2 * * *"} {
+		for _, cron := range []string{"20 * * * *", "7 */3 * * *", "30 2 * * *"} {
 			s := compile(t, fmt.Sprintf(`{"cron":%q,"timeZone":%q}`, cron, c.zone))
 			begin := time.Date(c.year, 1, 1, 0, 0, 0, 0, time.UTC)
 			walk, _ := s.Between(begin, begin.AddDate(1, 0, 3), 30_000)
 			random := rand.New(rand.NewPCG(uint64(c.year), 1))
 			for i := 1; i < len(walk); i++ {
 				gap := walk[i].At.Sub(walk[i-1].At)
-				require.Positive(t, gap)
-				for _, after := range []time.Time{walk[i-1].At, walk[i].At.Add(-1), walk[i-1].At.Add(time.Duration(random.Int64N(int64(gap))))} {
-					if cron == "*/20 * * * *" && random.IntN(8) > 0 {
-						continue
-					}
-					o, ok := s.Next(after)
-					require.True(t, ok)
-					require.Equal(t, walk[i], o, "%s %s after %s", c.zone, cron, after)
+				if gap <= 0 {
+					t.Fatalf("%s %s goes from %v to %v", c.zone, cron, walk[i-1], walk[i])
+				}
+				after := []time.Time{walk[i-1].At, walk[i].At.Add(-1), walk[i-1].At.Add(time.Duration(random.Int64N(int64(gap))))}[random.IntN(3)]
+				if o, ok := s.Next(after); !ok || o != walk[i] {
+					t.Fatalf("%s %s after %s: %v, not %v", c.zone, cron, after, o, walk[i])
 				}
 			}
 		}
