@@ -62,11 +62,13 @@ func TestSettingsThatAreTaken(t *testing.T) {
 		"FLEETJOBS_PUBLIC_URL=https://jobs.example.com/base/", "FLEETJOBS_LOG_LEVEL=warn",
 		"FLEETJOBS_TIMER_SCHEDULE=0 */5 * * * *", "FLEETJOBS_SLICE_SECONDS=600", "FLEETJOBS_LEASE_SECONDS=10",
 		"FLEETJOBS_MAX_CALLS_IN_FLIGHT=10000",
+		"FLEETJOBS_EASY_AUTH=true", "FLEETJOBS_REQUIRE_ROLES=true",
 		"FLEETJOBS_URL=http://localhost:7071", "FLEETJOBS_KEY=k", // of a client in the same shell
 	})
 	require.NoError(t, err)
 	require.Equal(t, "https://jobs.example.com/base", got.PublicURL)
 	require.Equal(t, slog.LevelWarn, got.LogLevel.Level())
+	require.True(t, got.EasyAuth && got.RequireRoles)
 	require.Equal(t, 5*time.Minute, got.TickInterval)
 	require.Equal(t, config.Hub{Hostname: "127.0.0.1:8443", CAFile: "/tmp/ca.pem"}, got.Hub)
 	require.Equal(t, config.Storage{
@@ -129,6 +131,8 @@ func TestEveryFaultIsNamed(t *testing.T) {
 		{"FLEETJOBS_SLICE_SECONDS=601", `FLEETJOBS_SLICE_SECONDS="601": must be from 1 to 600`},
 		{"FLEETJOBS_SLICE_SECONDS=1m", `FLEETJOBS_SLICE_SECONDS="1m": must be a whole number`},
 		{"FLEETJOBS_LEASE_SECONDS=9", `FLEETJOBS_LEASE_SECONDS="9": must be from 10 to 300`},
+		{"FLEETJOBS_EASY_AUTH=on", `FLEETJOBS_EASY_AUTH="on": must be true or false`},
+		{"FLEETJOBS_REQUIRE_ROLES=true", `FLEETJOBS_REQUIRE_ROLES="true": needs FLEETJOBS_EASY_AUTH=true`},
 		{"FLEETJOBS_LOG_LEVEL=INFO", `FLEETJOBS_LOG_LEVEL="INFO": must be debug, info, warn or error`},
 		{"FLEETJOBS_TIMER_SCHEDULE=hourly", `FLEETJOBS_TIMER_SCHEDULE="hourly": must have six fields`},
 		{"FLEETJOBS_SLICESECONDS=1", "FLEETJOBS_SLICESECONDS: is no setting of fleetjobs; did you mean FLEETJOBS_SLICE_SECONDS?"},

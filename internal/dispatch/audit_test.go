@@ -12,6 +12,11 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
+// someone is who makes the requests of these tests.
+func someone() job.Caller {
+	return job.Caller{Principal: job.Principal{Kind: job.PrincipalKey, ID: "0badcafe"}, UserAgent: "test"}
+}
+
 // trail gives the audit trail of a job, oldest first.
 func (w *world) trail(id string) []job.Change {
 	w.t.Helper()

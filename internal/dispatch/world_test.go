@@ -67,11 +67,6 @@ func (w testWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// someone is who makes the requests of these tests.
-func someone() job.Caller {
-	return job.Caller{Principal: job.Principal{Kind: job.PrincipalKey, ID: "0badcafe"}, UserAgent: "test"}
-}
-
 // boot starts a process that dies at its dieAt-th storage request, or never when dieAt is 0.
 func (w *world) boot(dieAt int64) *process {
 	ctx, dead := context.WithCancelCause(context.Background())

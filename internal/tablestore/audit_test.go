@@ -63,6 +63,32 @@ func TestAnEntryIsWrittenWithItsChange(t *testing.T) {
 	require.Empty(t, cmp.Diff(&created, page[2]))
 }
 
+// A page costs one request, however long the history is and wherever the page begins.
+func TestAPageOfTheTrailIsOneRequest(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	rec := newJob("j", 0)
+	require.NoError(t, w.CreateJob(t.Context(), rec))
+	for part := range 30 {
+		var changes []job.Change
+		for i := range 40 {
+			changes = append(changes, did(rec, job.ActionCreated, noon.Add(time.Duration(part*40+i))))
+		}
+		require.NoError(t, w.SaveJob(t.Context(), rec, rec.Status, changes...))
+	}
+	q := tablestore.ChangeQuery{Max: 500}
+	for _, more := range []bool{true, true, false} {
+		requests := w.requests(func() {
+			page, next, err := w.Changes(t.Context(), q)
+			require.NoError(t, err)
+			require.NotEmpty(t, page)
+			require.Equal(t, more, next != "")
+			q.From = next
+		})
+		require.Equal(t, map[string]int{storagefault.TableQuery: 1}, requests)
+	}
+}
+
 func TestTrailsOfJobsDoNotMix(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
