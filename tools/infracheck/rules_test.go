@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -230,6 +231,24 @@ func TestPoisonIsWhatTheHostCallsSo(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, p.queues, 1)
 	require.Contains(t, string(query), p.queues[0]+"-poison")
+}
+
+// Queries on the page about monitoring find something in the sample lines too.
+func TestQueriesOfThePageRun(t *testing.T) {
+	t.Parallel()
+	absolute, err := filepath.Abs(tools)
+	require.NoError(t, err)
+	p, err := loadProject(t.Context(), repository, absolute)
+	require.NoError(t, err)
+	page, err := os.ReadFile(filepath.Join(repository, "docs/monitoring.md"))
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```kusto\n(.*?)```").FindAllSubmatch(page, -1)
+	require.NotEmpty(t, blocks)
+	for _, block := range blocks {
+		p.texts["block"] = string(block[1])
+		_, err := p.try("block")
+		require.NoError(t, err, "%s", block[1])
+	}
 }
 
 // Sums over lines are wrong if some of the lines are thrown away.
