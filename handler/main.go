@@ -23,6 +23,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/customhandler"
 	"github.com/fleetjobs/fleetjobs/internal/dispatch"
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/notify"
 	"github.com/fleetjobs/fleetjobs/internal/principal"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 	"github.com/fleetjobs/fleetjobs/internal/telemetry"
@@ -118,9 +119,14 @@ func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
+	sender, err := newSender(cfg)
+	if err != nil {
+		return nil, err
+	}
 	a := &app{store: tablestore.New(tables, hub.HostName(), nil), hub: hub.HostName(), tel: w.tel}
 	a.jobs = dispatch.New(a.store, queue, hub, dispatch.Options{
 		Logger: w.logger, Tracer: w.tel.Tracer, Meter: w.tel.Meter, Tick: cfg.TickInterval, CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(),
+		Notify: dispatch.Notify{Sender: sender, JobJSON: api.JobJSON},
 	})
 	a.http = api.New(api.Options{
 		Jobs: a.jobs, Store: a.store, Ready: a.store.Ensure, PublicURL: cfg.PublicURL, Logger: w.logger, Version: version,
@@ -146,6 +152,24 @@ func newHub(cfg config.Config, tel *telemetry.Telemetry) (*iothub.Client, error)
 		opts.Credential = identity
 	}
 	return iothub.New(opts)
+}
+
+func newSender(cfg config.Config) (*notify.Sender, error) {
+	keys, err := notify.ParseKeys(cfg.Notify.CallbackKeys.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("reading FLEETJOBS_CALLBACK_KEYS: %w", err)
+	}
+	allow, err := notify.ParseAllow(cfg.Notify.CallbackAllow)
+	if err != nil {
+		return nil, fmt.Errorf("reading FLEETJOBS_CALLBACK_ALLOW: %w", err)
+	}
+	topic := notify.Topic{Endpoint: cfg.Notify.EventGridEndpoint, Key: cfg.Notify.EventGridKey.Reveal()}
+	if topic.Endpoint != "" && topic.Key == "" {
+		if topic.Credential, err = newIdentity(cfg.Storage); err != nil {
+			return nil, err
+		}
+	}
+	return notify.New(notify.Options{Source: cfg.PublicURL + "/api/jobs", Keys: keys, Allow: allow, Topic: topic}), nil
 }
 
 // newIdentity gives the identity that the app has in Azure: the one that storage names, else what the environment offers.

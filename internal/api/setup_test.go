@@ -24,6 +24,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/azurite/azuritetest"
 	"github.com/fleetjobs/fleetjobs/internal/dispatch"
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/notify"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
@@ -54,8 +55,11 @@ func newWorld(t *testing.T, devices ...string) *world {
 	w.queue = &queue{clock: w.clock}
 	w.store = tablestore.New(tables, "hub.example.com", nil)
 	require.NoError(t, w.store.Ensure(t.Context()))
+	local, err := notify.ParseAllow("127.0.0.1")
+	require.NoError(t, err)
 	w.jobs = dispatch.New(w.store, w.queue, w.hub, dispatch.Options{
 		Now: w.clock.Now, Logger: slog.New(slog.DiscardHandler), OpenShards: 2, // so that runs take several rounds
+		Notify: dispatch.Notify{Sender: notify.New(notify.Options{Source: publicURL + "/api/jobs", Allow: local}), JobJSON: api.JobJSON},
 	})
 	w.serve(api.Options{Jobs: w.jobs, Store: w.store})
 	return w

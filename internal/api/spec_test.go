@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/notify"
 )
 
 // spec holds traffic against openapi.yaml. It is stricter than the file: members that the file does not describe are
@@ -114,7 +115,9 @@ func TestDescriptionAgreesWithTheCode(t *testing.T) {
 	require.Equal(t, words(job.Types()), schemas["JobType"].Value.Enum)
 	require.Equal(t, names(job.ExecutionStates()), schemas["ExecutionStatus"].Value.Enum)
 	require.Equal(t, names(job.Reasons()), schemas["ErrorCode"].Value.Enum)
-	for _, listed := range []string{"Status", "ExecutionStatus", "ErrorCode"} {
+	require.Equal(t, words(job.EventKinds()), schemas["EventKind"].Value.Enum)
+	require.Equal(t, words(notify.Classes()), schemas["Delivery"].Value.Properties["lastError"].Value.Enum)
+	for _, listed := range []string{"Status", "ExecutionStatus", "ErrorCode", "EventKind"} {
 		for _, word := range schemas[listed].Value.Enum {
 			require.Contains(t, schemas[listed].Value.Description, fmt.Sprintf("- `%s`: ", word))
 		}
@@ -129,6 +132,8 @@ func TestDescriptionAgreesWithTheCode(t *testing.T) {
 	require.InDelta(t, job.MaxResponseSecs, *method["responseTimeoutInSeconds"].Value.Max, 0)
 	require.EqualValues(t, job.DefaultResponse, method["responseTimeoutInSeconds"].Value.Default)
 	require.InDelta(t, job.MaxConnectSecs, *method["connectTimeoutInSeconds"].Value.Max, 0)
+	callback := definition["notifications"].Value.Properties["callbackUrl"].Value
+	require.EqualValues(t, job.MaxCallbackURL, *callback.MaxLength)
 	require.EqualValues(t, job.MaxDeviceIDLen, *schemas["DeviceId"].Value.MaxLength)
 	require.Contains(t, schemas["JobId"].Value.Pattern, fmt.Sprintf("{1,%d}", job.MaxJobIDLen))
 }

@@ -77,6 +77,9 @@ type jobView struct {
 	Blocked             *blockView     `json:"blocked,omitempty"`
 	Warnings            []string       `json:"warnings,omitempty"`
 	CreatedBy           job.Principal  `json:"createdBy,omitzero"`
+
+	Notifications *job.Notifications `json:"notifications,omitempty"`
+	Deliveries    []deliveryView     `json:"deliveries,omitempty"`
 }
 
 func (s state) view() *jobView {
@@ -91,6 +94,8 @@ func (s state) view() *jobView {
 		ExecutionStatistics: s.counts.StateMap(), FailureReasons: s.counts.ReasonMap(),
 		Selection: selection{State: s.selectionState(), DeviceCount: s.counts.Total()}, Warnings: s.rec.Warnings,
 		CreatedBy: s.rec.CreatedBy,
+
+		Notifications: s.rec.Notifications.Redacted(), Deliveries: deliveryViews(s.rec.Deliveries),
 	}
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}

@@ -16,6 +16,9 @@ import (
 // fromFlags makes a job of the flags. It refuses what it cannot express; all other rules are the service's.
 func (c *jobCreate) fromFlags() (*client.Definition, error) {
 	def := &client.Definition{JobID: c.id, QueryCondition: c.query}
+	if c.given["callback-url"] {
+		def.Notifications = &client.Notifications{CallbackURL: c.callback}
+	}
 	for _, step := range []func(*client.Definition) error{c.operation, c.target, c.times} {
 		if err := step(def); err != nil {
 			return nil, err

@@ -17,6 +17,14 @@ type Definition struct {
 	StartTime      time.Time   `json:"startTime,omitzero"`
 	// MaxExecutionTimeInSeconds counts from the start.
 	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
+	// Notifications is who is called when the job has ended.
+	Notifications *Notifications `json:"notifications,omitempty"`
+}
+
+// Notifications says who is called when something happens to a job.
+type Notifications struct {
+	CallbackURL string   `json:"callbackUrl"`
+	Events      []string `json:"events,omitempty"` // started, completed, failed, cancelled; none means the three ends
 }
 
 // The operations of a job.

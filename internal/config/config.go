@@ -33,6 +33,7 @@ type Config struct {
 	Storage  Storage
 	Platform Platform
 	OTel     OTel
+	Notify   Notify
 
 	// PublicURL is the base of absolute links, without a trailing slash. The
 	// handler cannot take it from requests: behind the host's proxy the Host

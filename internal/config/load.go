@@ -34,6 +34,7 @@ func Load(environ []string) (Config, error) {
 	c.Hub.check(&f)
 	c.Storage.check(&f)
 	c.OTel.check(&f)
+	c.Notify.check(&f)
 	c.checkPublicURL(&f)
 	c.checkSchedule(&f)
 	c.checkNumbers(&f, settings)

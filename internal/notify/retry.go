@@ -23,6 +23,14 @@ const (
 	ClassInternal       Class = "internal"         // the event could not be made
 )
 
+// Classes lists them.
+func Classes() []Class {
+	return []Class{
+		ClassRefusedAddress, ClassName, ClassConnection, ClassTLS, ClassTimeout, ClassStatus, ClassCredential, ClassNoTopic,
+		ClassInternal,
+	}
+}
+
 // Error is a delivery that failed.
 type Error struct {
 	Class  Class
