@@ -127,8 +127,7 @@ func (d *Dispatcher) notify(ctx context.Context, m message) error {
 
 // owner reads the job of a run, whose id begins with the job's: a job that was cancelled before it began has no run row.
 func (d *Dispatcher) owner(ctx context.Context, runID string) (*job.Record, error) {
-	jobID, _, _ := strings.Cut(runID, ".")
-	return d.record(ctx, &job.Run{ID: runID, JobID: jobID})
+	return d.record(ctx, &job.Run{ID: runID, JobID: jobOf(runID)})
 }
 
 // deliver sends one event on one channel; nil is success.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/notify"
 )
 
 // deafQueue takes no message.
@@ -54,9 +56,9 @@ func TestATickThatBreaksOffIsNotNoted(t *testing.T) {
 // An idle deployment pays for its ticks. internal/price and its table in docs/deploy.md count with these requests.
 func TestWhatAnIdleTickAsksOfStorage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{})
+	w := newWorld(t, Options{Notify: Notify{Sender: notify.New(notify.Options{})}})
 	p := w.current()
 	p.left.Store(100)
 	require.NoError(t, p.d.Tick(t.Context()))
-	require.EqualValues(t, 5, 100-p.left.Load())
+	require.EqualValues(t, 6, 100-p.left.Load())
 }

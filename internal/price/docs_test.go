@@ -48,7 +48,7 @@ func grouped(n float64) string {
 
 // What one tick of an idle app uses: four queries and a write, as internal/dispatch makes them; its log lines are estimated.
 const (
-	tickTables   = 5
+	tickTables   = 6
 	tickLogBytes = 4000
 	alertRules   = 4
 )
