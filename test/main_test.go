@@ -26,7 +26,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func start(t *testing.T, opts devstack.Options) *stack {
 	t.Helper()
 	log := &output{}
-	opts.Progress, opts.HandlerOutput = log, log
+	opts.Progress = log
+	if opts.HandlerOutput == nil {
+		opts.HandlerOutput = io.Discard
+	}
+	opts.HandlerOutput = io.MultiWriter(log, opts.HandlerOutput)
 	opts.Log = slog.New(slog.NewTextHandler(log, nil))
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -81,6 +81,7 @@ func (h *handler) route(r *http.Request) (action, *request, error) {
 		if !rt.match(segments, q) {
 			continue
 		}
+		r.Pattern = prefix + strings.Join(rt.path, "/") // for whoever names requests by their route
 		e, ok := rt.methods[methodOf(r)]
 		if !ok {
 			p := problemOf(methodNotAllowed, r.Method+" is not allowed here; "+rt.allow()+" are")
