@@ -28,5 +28,8 @@ func (f *tierFlags) check() error {
 	if err := f.throttle.Validate(); err != nil || f.throttle.Units < 1 {
 		return usagef("give 1 to 200", "--units %d is out of range", f.throttle.Units)
 	}
+	if f.throttle.Tier == "" && (f.throttle.Units > 1 || f.throttle.Quota) {
+		return usagef("add --tier S1, S2 or S3", "--units and --quota belong to a tier")
+	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,35 +23,37 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/fleetsim"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/sas"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/throttle"
 )
 
 // benchHub starts a hub with a fleet, and a client for it with its token.
-func benchHub(b *testing.B, devices int) (*hubsim.Server, *http.Client, string) {
+func benchHub(b *testing.B, devices int, tier ...throttle.Tier) (*hubsim.Server, *http.Client, string) {
 	b.Helper()
 	f, err := fleetsim.New(fleetsim.Options{Devices: devices})
 	require.NoError(b, err)
-	server, err := hubsim.Start(b.Context(), hubsim.Options{Fleet: f})
+	opt := hubsim.Options{Fleet: f}
+	if len(tier) > 0 {
+		opt.Throttle = throttle.Options{Tier: tier[0], Units: 200}
+	}
+	server, err := hubsim.Start(b.Context(), opt)
 	require.NoError(b, err)
 	b.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	require.True(b, roots.AppendCertsFromPEM(server.CAPEM()))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 256}
 	b.Cleanup(transport.CloseIdleConnections)
-	token := sas.New("localhost", "service", keyOfBench(b, server.ConnectionString()), time.Now().Add(time.Hour))
+	token := sas.New("localhost", "service", keyOf(b, server.ConnectionString()), time.Now().Add(time.Hour))
 	return server, &http.Client{Transport: transport}, token
-}
-
-func keyOfBench(b *testing.B, connectionString string) []byte {
-	b.Helper()
-	var key []byte
-	_, text, _ := strings.Cut(connectionString, "SharedAccessKey=")
-	require.NoError(b, json.Unmarshal([]byte(`"`+text+`"`), &key))
-	return key
 }
 
 // BenchmarkServeMethod is the simulator's own work for a direct method on an instant device: no client, no TLS.
 func BenchmarkServeMethod(b *testing.B) {
-	server, _, token := benchHub(b, 1000)
+	b.Run("unlimited", func(b *testing.B) { serveMethods(b) })
+	b.Run("metered", func(b *testing.B) { serveMethods(b, throttle.S3) })
+}
+
+func serveMethods(b *testing.B, tier ...throttle.Tier) {
+	server, _, token := benchHub(b, 1000, tier...)
 	b.ReportAllocs()
 	var n atomic.Int64
 	b.RunParallel(func(pb *testing.PB) {

@@ -9,7 +9,7 @@ import (
 )
 
 // keyOf returns the key of a connection string.
-func keyOf(t *testing.T, connectionString string) []byte {
+func keyOf(t testing.TB, connectionString string) []byte {
 	t.Helper()
 	for field := range strings.SplitSeq(connectionString, ";") {
 		if value, ok := strings.CutPrefix(field, "SharedAccessKey="); ok {

@@ -150,3 +150,26 @@ func TestAnUnknownTierIsRefused(t *testing.T) {
 	_, err := hubsim.Start(t.Context(), hubsim.Options{Throttle: throttle.Options{Tier: "S9"}})
 	require.ErrorContains(t, err, "S9")
 }
+
+func TestWhatDevicesAskForIsMeteredToo(t *testing.T) {
+	t.Parallel()
+	opt := outside("a", "b")
+	opt.Throttle, opt.Now = throttle.Options{Tier: throttle.S1, Burst: -1, Queue: -1}, stopped()
+	h := start(t, opt)
+	d := h.connect("a")
+	d.subscribe("$iothub/twin/res/#", 0)
+	for _, want := range []string{"$iothub/twin/res/200/?$rid=1", "$iothub/twin/res/429/?$rid=2"} {
+		d.publish("$iothub/twin/GET/?$rid="+want[len(want)-1:], " ")
+		topic, _ := d.next()
+		require.Equal(t, want, topic)
+	}
+	for _, want := range []string{"$iothub/twin/res/204/?$rid=3&$version=2", "$iothub/twin/res/429/?$rid=4"} {
+		rid := strings.TrimSuffix(strings.SplitAfter(want, "$rid=")[1], "&$version=2")
+		d.publish("$iothub/twin/PATCH/properties/reported/?$rid="+rid, `{"a":1}`)
+		topic, _ := d.next()
+		require.Equal(t, want, topic)
+	}
+	_, err := h.dial(dialOptions{id: "b"})
+	require.Error(t, err, "the first connection took what there was")
+	require.EqualValues(t, 1, h.Stats().Throttle[throttle.Connections].Refused)
+}
