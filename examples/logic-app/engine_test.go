@@ -220,7 +220,7 @@ func (e *engine) webhook(ctx context.Context, a *action) (any, error) {
 	if err := e.inputs(a.Inputs, &in); err != nil {
 		return nil, err
 	}
-	if _, _, err := e.send(ctx, in.Subscribe); err != nil {
+	if _, _, err := e.send(context.WithoutCancel(ctx), in.Subscribe); err != nil { // a cancel comes after it
 		return nil, err
 	}
 	select {
