@@ -13,10 +13,11 @@ func Jitter(jobID, runID, device string, most Duration) time.Duration {
 	if steps == 0 {
 		return 0
 	}
-	h := sha256.New()
+	var text []byte
 	for _, part := range []string{jobID, runID, device} {
-		_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash takes every write
-		_, _ = h.Write([]byte(part))
+		text = binary.BigEndian.AppendUint64(text, uint64(len(part)))
+		text = append(text, part...)
 	}
-	return time.Duration(binary.BigEndian.Uint64(h.Sum(nil))%steps) * time.Millisecond
+	sum := sha256.Sum256(text)
+	return time.Duration(binary.BigEndian.Uint64(sum[:])%steps) * time.Millisecond
 }

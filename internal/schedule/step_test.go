@@ -251,7 +251,7 @@ func TestSchedulesUnderRandomTroubles(t *testing.T) {
 				require.NoError(t, err)
 				m.state = st
 			},
-			"backfill": func(t *rapid.T) {
+			"backfill": func(*rapid.T) {
 				if st, err := m.series.Backfill(m.state, m.now.Add(-24*time.Hour), m.now, m.now); err == nil {
 					m.state = st
 				}
