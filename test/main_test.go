@@ -40,7 +40,7 @@ func start(t *testing.T, opts devstack.Options) *stack {
 	s, err := devstack.Start(t.Context(), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return &stack{Stack: s, t: t}
+	return &stack{Stack: s, t: t, log: log}
 }
 
 // tail gives the last n lines.
@@ -51,7 +51,8 @@ func tail(text string, n int) string {
 
 type stack struct {
 	*devstack.Stack
-	t *testing.T
+	t   *testing.T
+	log *output // of all parts
 }
 
 // answer is one HTTP answer of the API.
