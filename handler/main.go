@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -58,8 +57,8 @@ func run(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	err = serve(ctx, cfg, environ, wiring{logger, tel})
-	return errors.Join(err, tel.Stop(ctx))
+	defer tel.Stop(ctx)
+	return serve(ctx, cfg, environ, wiring{logger, tel})
 }
 
 // wiring is what everything else records with.

@@ -48,6 +48,7 @@ func TestABadSettingStopsTheHandlerWithAReasonAndANonZeroExit(t *testing.T) {
 	}{
 		"no hub":           {[]string{someStorage, somePublic, "FUNCTIONS_CUSTOMHANDLER_PORT=0"}, "IOTHUB_CONNECTION_STRING"},
 		"unknown setting":  {[]string{someHub, someStorage, somePublic, "FUNCTIONS_CUSTOMHANDLER_PORT=0", "FLEETJOBS_SLICE_SECOND=1"}, "FLEETJOBS_SLICE_SECONDS"},
+		"odd collector":    {[]string{someHub, someStorage, somePublic, "FUNCTIONS_CUSTOMHANDLER_PORT=0", "OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT: must be an http or https URL"},
 		"no port":          {[]string{someHub, someStorage, somePublic}, "FUNCTIONS_CUSTOMHANDLER_PORT"},
 		"port that is not": {[]string{someHub, someStorage, somePublic, "FUNCTIONS_CUSTOMHANDLER_PORT=http"}, "FUNCTIONS_CUSTOMHANDLER_PORT"},
 	} {

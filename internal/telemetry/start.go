@@ -21,6 +21,8 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
 )
 
 // scope names whatever the handler measures.
@@ -129,13 +131,15 @@ func newResource(ctx context.Context, version string) (*resource.Resource, error
 	return res, nil
 }
 
-// Stop exports what is left, for two seconds at most, and ends the exports.
-func (t *Telemetry) Stop(ctx context.Context) error {
+// Stop exports what is left, for two seconds at most, and ends the exports. What could not be exported is lost.
+func (t *Telemetry) Stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	var errs []error
 	for _, stop := range t.stop {
 		errs = append(errs, stop(ctx))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		logline.Write(ctx, t.log, logline.TelemetryFailed{Err: err, Failures: 1})
+	}
 }
