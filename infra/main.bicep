@@ -58,6 +58,15 @@ param maxCallsInFlight int = 512
 @description('OTEL_EXPORTER_OTLP_ENDPOINT: base URL of an OpenTelemetry collector for traces and metrics. Empty: none.')
 param otlpEndpoint string = ''
 
+@description('Create an Event Grid topic and publish the start and the end of every job to it.')
+param enableEventGrid bool = false
+
+@description('URI of a Key Vault secret with the keys that sign callbacks (FLEETJOBS_CALLBACK_KEYS). Give the app\'s identity the role Key Vault Secrets User on it. Empty: callbacks are not signed.')
+param callbackKeysSecretUri string = ''
+
+@description('FLEETJOBS_CALLBACK_ALLOW: networks and hosts that callbacks may reach although they are not public.')
+param callbackAllow string = ''
+
 @description('FLEETJOBS_PUBLIC_URL: set it behind a gateway or a custom domain. Empty: the app\'s own host name.')
 param publicUrl string = ''
 
@@ -243,6 +252,17 @@ module network 'modules/network.bicep' = if (enableVirtualNetwork) {
   }
 }
 
+module eventGrid 'modules/eventgrid.bicep' = if (enableEventGrid) {
+  name: 'fleetjobs-eventgrid'
+  scope: group
+  params: {
+    name: 'evgt-fleetjobs-${token}'
+    location: location
+    tags: allTags
+    principalId: identity.outputs.principalId
+  }
+}
+
 module app 'modules/app.bicep' = {
   name: 'fleetjobs-app'
   scope: group
@@ -265,6 +285,9 @@ module app 'modules/app.bicep' = {
     logLevel: logLevel
     maxCallsInFlight: maxCallsInFlight
     otlpEndpoint: otlpEndpoint
+    eventGridEndpoint: enableEventGrid ? eventGrid!.outputs.endpoint : ''
+    callbackKeysSecretUri: callbackKeysSecretUri
+    callbackAllow: callbackAllow
     publicUrl: publicUrl
     allowedOrigins: allowedOrigins
     privateOnly: enableVirtualNetwork && appPrivateEndpoint
@@ -318,3 +341,6 @@ output APPLICATION_INSIGHTS_NAME string = monitoring.outputs.componentName
 
 @description('Resource id of the workbook that shows jobs and runs.')
 output WORKBOOK_ID string = workbook.outputs.id
+
+@description('Resource id of the Event Grid topic. Empty: there is none.')
+output EVENT_GRID_TOPIC_ID string = enableEventGrid ? eventGrid!.outputs.id : ''

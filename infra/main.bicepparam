@@ -26,6 +26,10 @@ param allowedOrigins = empty(readEnvironmentVariable('ALLOWED_ORIGINS', '')) ? [
 param authClientId = readEnvironmentVariable('AUTH_CLIENT_ID', '')
 param authRequireRoles = bool(readEnvironmentVariable('AUTH_REQUIRE_ROLES', 'false'))
 
+// Who hears of jobs: see docs/callbacks.md.
+param enableEventGrid = bool(readEnvironmentVariable('ENABLE_EVENT_GRID', 'false'))
+param callbackKeysSecretUri = readEnvironmentVariable('CALLBACK_KEYS_SECRET_URI', '')
+
 // Who is told of poison messages, late, failing and throttled runs.
 param alertEmailAddress = readEnvironmentVariable('ALERT_EMAIL_ADDRESS', '')
 

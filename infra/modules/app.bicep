@@ -55,6 +55,15 @@ param maxCallsInFlight int
 @description('OTEL_EXPORTER_OTLP_ENDPOINT. Empty: not set.')
 param otlpEndpoint string
 
+@description('FLEETJOBS_EVENTGRID_ENDPOINT. Empty: not set.')
+param eventGridEndpoint string
+
+@description('URI of the Key Vault secret that holds FLEETJOBS_CALLBACK_KEYS. Empty: not set.')
+param callbackKeysSecretUri string
+
+@description('FLEETJOBS_CALLBACK_ALLOW. Empty: not set.')
+param callbackAllow string
+
 @description('FLEETJOBS_PUBLIC_URL. Empty: not set.')
 param publicUrl string
 
@@ -146,6 +155,15 @@ var publicUrlSettings = empty(publicUrl) ? [] : [
 var otlpSettings = empty(otlpEndpoint) ? [] : [
   { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', value: otlpEndpoint }
 ]
+var eventGridSettings = empty(eventGridEndpoint) ? [] : [
+  { name: 'FLEETJOBS_EVENTGRID_ENDPOINT', value: eventGridEndpoint }
+]
+var callbackKeySettings = empty(callbackKeysSecretUri) ? [] : [
+  { name: 'FLEETJOBS_CALLBACK_KEYS', value: '@Microsoft.KeyVault(SecretUri=${callbackKeysSecretUri})' }
+]
+var callbackAllowSettings = empty(callbackAllow) ? [] : [
+  { name: 'FLEETJOBS_CALLBACK_ALLOW', value: callbackAllow }
+]
 // The headers that tell who calls are the platform's only where Easy Auth is on: one parameter decides both.
 var authSettings = empty(authClientId) ? [] : [
   { name: 'FLEETJOBS_EASY_AUTH', value: 'true' }
@@ -180,6 +198,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
     serverFarmId: plan.id
     reserved: isFlex ? null : true
     httpsOnly: true
+    keyVaultReferenceIdentity: identity.id
     publicNetworkAccess: privateOnly ? 'Disabled' : 'Enabled'
     clientAffinityEnabled: false
     virtualNetworkSubnetId: inNetwork ? subnetId : null
@@ -218,7 +237,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       healthCheckPath: isFlex || !empty(authClientId) ? null : '/api/health'
       minimumElasticInstanceCount: isPremium ? max(runShardAlwaysReadyInstances, 1) : null
       functionsRuntimeScaleMonitoringEnabled: isPremium && inNetwork ? true : null
-      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, otlpSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
+      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, otlpSettings, eventGridSettings, callbackKeySettings, callbackAllowSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
     }
   }
 }

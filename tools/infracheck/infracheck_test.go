@@ -92,6 +92,7 @@ func TestRoleIDsAreTheDocumentedOnes(t *testing.T) {
 		ids[name] = role.ID
 	}
 	require.Equal(t, map[string]string{
+		"EventGrid Data Sender":          "d5a91429-5739-47e2-a06b-3470a27159e7",
 		"IoT Hub Data Contributor":       "4fc6c259-987e-4a07-842e-c321cc9d413f",
 		"Monitoring Metrics Publisher":   "3913510d-42f4-4e42-8a64-420c390055eb",
 		"Storage Blob Data Owner":        "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
@@ -152,6 +153,8 @@ func TestTheHandlerStartsWithTheSettingsOfTheTemplate(t *testing.T) {
 		"logLevel":                              literal(p.files[mainFile].find("logLevel").value),
 		"publicUrl":                             "https://jobs.example.com",
 		"otlpEndpoint":                          "http://collector:4318",
+		"eventGridEndpoint":                     "https://evgt-fleetjobs.westeurope-1.eventgrid.azure.net/api/events",
+		"callbackAllow":                         "10.1.0.0/16,hooks.internal",
 		"string(maxCallsInFlight)":              p.files[mainFile].find("maxCallsInFlight").value.Text,
 		"component.properties.ConnectionString": "InstrumentationKey=0",
 	}

@@ -29,6 +29,9 @@ var secureDefaults = map[string]map[string][]string{
 		"properties.disableLocalAuth": {"true"},
 		"properties.minTlsVersion":    {"'1.2'"},
 	},
+	"Microsoft.EventGrid/topics": {
+		"properties.disableLocalAuth": {"true"},
+	},
 	"Microsoft.Insights/components": {
 		"properties.DisableLocalAuth": {"true"},
 	},

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// required are the app settings that every deployment sets; forbidden ones hold keys.
+// required are the app settings that every deployment sets; forbidden ones hold keys that an identity replaces.
 var (
 	required = []string{
 		"AzureWebJobsStorage__accountName", "AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId",
@@ -14,8 +14,10 @@ var (
 	}
 	forbidden = []string{
 		"AzureWebJobsStorage", "AzureWebJobsDashboard", "IOTHUB_CONNECTION_STRING", "APPINSIGHTS_INSTRUMENTATIONKEY",
-		"WEBSITE_CONTENTAZUREFILECONNECTIONSTRING",
+		"WEBSITE_CONTENTAZUREFILECONNECTIONSTRING", "FLEETJOBS_EVENTGRID_KEY",
 	}
+	// referred hold keys that no identity replaces; they stay in a Key Vault.
+	referred = []string{"FLEETJOBS_CALLBACK_KEYS"}
 )
 
 // setting is an app setting; always if no condition stands before it.
@@ -38,6 +40,8 @@ func (p *project) checkSettings(f *file) {
 				p.fault(f, s.node, "settings", "cannot tell which settings %.40q are", s.node.Text)
 			case slices.Contains(forbidden, s.name):
 				p.fault(f, s.node, "settings", "%s holds a key; use the identity", s.name)
+			case slices.Contains(referred, s.name) && !strings.HasPrefix(property(s.node, "value").Text, "'@Microsoft.KeyVault("):
+				p.fault(f, s.node, "settings", "%s holds a key; refer to a Key Vault", s.name)
 			case !p.settings[s.name]:
 				p.fault(f, s.node, "settings", "%s is not in docs/environment.md", s.name)
 			}

@@ -167,6 +167,7 @@ func securityFixtures() map[string]badFixture {
 		"cookies, by mouth":  {appFile, "        supportCredentials: false\n", "", []string{`cors.supportCredentials must be false`}},
 		"hub policies":       {hubFile, "    disableLocalAuth: true\n", "", []string{`disableLocalAuth must be true`}},
 		"old TLS, hub":       {hubFile, "    minTlsVersion: '1.2'\n", "", []string{`minTlsVersion must be '1.2'`}},
+		"topic's keys":       {"infra/modules/eventgrid.bicep", "disableLocalAuth: true", "disableLocalAuth: false", []string{`disableLocalAuth must be true`}},
 		"telemetry keys":     {logFile, "DisableLocalAuth: true", "DisableLocalAuth: false", []string{`DisableLocalAuth must be true`}},
 	}
 }
@@ -179,7 +180,9 @@ func settingFixtures() map[string]badFixture {
 		"timer not set":        {appFile, timer, "  { name: 'FLEETJOBS_SLICE_SECONDS', value: timerSchedule }\n", []string{`FLEETJOBS_TIMER_SCHEDULE is not always set`}},
 		"timer on one plan":    {appFile, "concat(handlerSettings,", "concat(isFlex ? handlerSettings : [],", []string{`accountName is not always`, `credential is not`, `clientId is not`, `IOTHUB_HOSTNAME is not`, `TIMER_SCHEDULE is not`}},
 		"connection string":    {appFile, timer, timer + "  { name: 'IOTHUB_CONNECTION_STRING', value: timerSchedule }\n", []string{`IOTHUB_CONNECTION_STRING holds a key`}},
-		"unclear settings":     {appFile, "otlpSettings, runtimeSettings", "otlpSettings, authAllowedClientIds, runtimeSettings", []string{`cannot tell which settings "authAllowedClientIds" are`}},
+		"signing keys":         {appFile, "'@Microsoft.KeyVault(SecretUri=${callbackKeysSecretUri})'", "callbackKeysSecretUri", []string{`FLEETJOBS_CALLBACK_KEYS holds a key; refer to a Key Vault`}},
+		"topic's key":          {appFile, "'FLEETJOBS_EVENTGRID_ENDPOINT'", "'FLEETJOBS_EVENTGRID_KEY'", []string{`FLEETJOBS_EVENTGRID_KEY holds a key`}},
+		"unclear settings":     {appFile, "otlpSettings, eventGridSettings", "otlpSettings, authAllowedClientIds, eventGridSettings", []string{`cannot tell which settings "authAllowedClientIds" are`}},
 		"function gone":        {appFile, "'function:RunShard'", "'function:RunShards'", []string{`no function RunShards`}},
 		"queue not created":    {storeFile, ", 'fleetjobs-work-poison'", "", []string{`nothing creates the queue fleetjobs-work-poison`}},
 		"other queue":          {"functions/RunShard/function.json", "fleetjobs-work", "fleetjobs-tasks", []string{`queue fleetjobs-tasks`, `queue fleetjobs-tasks-poison`}},
