@@ -29,6 +29,10 @@ func TestCreateSends(t *testing.T) {
 			},
 			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":"text","responseTimeoutInSeconds":60,"connectTimeoutInSeconds":5},"deviceIds":["a","b"],"startTime":"2026-11-23T10:00:20Z","maxExecutionTimeInSeconds":7200}`,
 		},
+		"a callback": {
+			args:    []string{"--id", "r", "--method", "m", "--query", "*", "--callback-url", "https://a/b?sig=1"},
+			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","notifications":{"callbackUrl":"https://a/b?sig=1"}}`,
+		},
 		"an explicit null is a payload": {
 			args:    []string{"--method", "m", "--payload", "null", "--query", "*"},
 			request: `POST /api/jobs {"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":null},"queryCondition":"*"}`,

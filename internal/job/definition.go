@@ -107,9 +107,10 @@ type Record struct {
 	Devices       int
 	Counts        Counts
 
-	// Deliveries are the events that somebody is told of. Owed says that the store lists the job for those that are pending.
+	// Deliveries are the events that somebody is told of. Owed is the time under which the store lists the job for the next
+	// pending one, zero when it does not.
 	Deliveries []Delivery `json:",omitempty"`
-	Owed       bool       `json:",omitempty"`
+	Owed       time.Time  `json:",omitzero"`
 
 	// Rev is the store's revision of the row that was read.
 	Rev string `json:"-"`

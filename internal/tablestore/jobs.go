@@ -154,7 +154,7 @@ func (s *Store) Activate(ctx context.Context, rec *job.Record) error {
 
 func (s *Store) saveJob(ctx context.Context, rec *job.Record, from job.Status, wasActive bool, changes []job.Change) error {
 	wasOwed := rec.Owed
-	rec.Owed = !rec.NextDelivery().IsZero()
+	rec.Owed = rec.NextDelivery().Truncate(time.Millisecond) // as its row has it
 	e, err := s.recordEntity(rec)
 	if err != nil {
 		return err
@@ -202,8 +202,8 @@ func (s *Store) DeleteJob(ctx context.Context, rec *job.Record, now time.Time, c
 	b.removeIf(e, rec.Rev)
 	b.remove(s.hub, newRow(rec))
 	b.remove(s.hub, byRow(rec, rec.Status))
-	if rec.Owed {
-		b.remove(s.hub, rowOwed+rec.RunID)
+	if !rec.Owed.IsZero() {
+		b.remove(s.hub, owedRow(rec.RunID, rec.Owed))
 	}
 	if rec.KeyHash != "" {
 		b.remove(s.hub, rowKey+rec.KeyHash)
@@ -243,7 +243,15 @@ func (s *Store) ActiveJobs(ctx context.Context) ([]string, error) {
 
 // Gone gives up to max runs whose rows are to be deleted at now.
 func (s *Store) Gone(ctx context.Context, now time.Time, max int) ([]string, error) {
-	return s.dueRuns(ctx, rowGone, now, max)
+	var runs []string
+	q := query{partition: s.hub, from: rowGone, to: after(rowGone), columns: "RowKey,After"}
+	err := s.jobs.each(ctx, q, func(e entity) (bool, error) {
+		if !e.time("After").After(now) {
+			runs = append(runs, strings.TrimPrefix(e.row(), rowGone))
+		}
+		return len(runs) < max, nil
+	})
+	return runs, err
 }
 
 // Purged forgets the note that a run's rows are to be deleted.

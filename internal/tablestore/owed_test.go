@@ -29,14 +29,14 @@ func TestAJobIsListedWhileDeliveriesArePending(t *testing.T) {
 	rec.Status, rec.StartedAt = job.StatusCompleted, noon
 	rec.Owe(true, noon)
 	require.NoError(t, w.SaveJob(t.Context(), rec, job.StatusScheduled))
-	require.Equal(t, []string{"j.0"}, w.owed(0))
+	require.Equal(t, []string{"j.0"}, w.owed(1))
 
 	rec.Delivery(job.EventStarted, job.ChannelEventGrid).State = job.DeliveryDelivered
 	rec.Delivery(job.EventCompleted, job.ChannelEventGrid).State = job.DeliveryFailed
 	rec.Delivery(job.EventCompleted, job.ChannelCallback).NextAt = noon.Add(30 * time.Minute)
 	require.NoError(t, w.SaveJob(t.Context(), rec, job.StatusCompleted))
-	require.Empty(t, w.owed(29))
-	require.Equal(t, []string{"j.0"}, w.owed(30))
+	require.Empty(t, w.owed(30))
+	require.Equal(t, []string{"j.0"}, w.owed(31))
 
 	rec.Delivery(job.EventCompleted, job.ChannelCallback).State = job.DeliveryDelivered
 	require.NoError(t, w.SaveJob(t.Context(), rec, job.StatusCompleted))
@@ -52,7 +52,7 @@ func TestADeletedJobOwesNothing(t *testing.T) {
 	rec.Status = job.StatusCancelled
 	rec.Owe(true, noon)
 	require.NoError(t, w.SaveJob(t.Context(), rec, job.StatusScheduled))
-	require.Equal(t, []string{"j.0"}, w.owed(0))
+	require.Equal(t, []string{"j.0"}, w.owed(1))
 	require.NoError(t, w.DeleteJob(t.Context(), rec, noon))
 	require.Empty(t, w.owed(60))
 }
