@@ -144,7 +144,7 @@ func (f cronField) span(span string, open bool) (from, to int, err error) {
 		if to, err = f.value(high); err != nil {
 			return 0, 0, err
 		}
-		if to == 0 && top == 6 {
+		if to == 0 && from > 0 && top == 6 {
 			to = 7 // FRI-SUN
 		}
 	case open:
