@@ -189,8 +189,16 @@ func parseFailure(line, column int, found string) error {
 	return fmt.Errorf("SQL query parse failed due to following errors: Line %d:%d Unexpected character at input %s", line, column, found)
 }
 
-// Pace implements jobsim.Fleet.
-func (f *jobFleet) Pace(ctx context.Context) bool {
-	v := f.meters.Take(throttle.JobDevices, f.clock.Now(), 1)
-	return f.clock.Sleep(ctx, v.Wait)
+// maxLate is how far, in real time, a job may fall behind its pace and catch up.
+const maxLate = time.Second
+
+// Pace implements jobsim.Fleet. The meter is asked for the time that the job should have come at, so that a busy machine does
+// not make the hub slower than it is.
+func (f *jobFleet) Pace(ctx context.Context, last time.Time) (time.Time, bool) {
+	now := f.clock.Now()
+	if earliest := now.Add(-f.clock.Scaled(maxLate)); last.Before(earliest) {
+		last = earliest
+	}
+	due := last.Add(f.meters.Take(throttle.JobDevices, last, 1).Wait)
+	return due, f.clock.Sleep(ctx, due.Sub(now))
 }

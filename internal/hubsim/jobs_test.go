@@ -150,7 +150,7 @@ func TestARunningJobCannotBeCancelled(t *testing.T) {
 
 func TestATiersJobsKeepItsPace(t *testing.T) {
 	t.Parallel()
-	// 600 devices at 50 a second are 12 s, of which the first second is free: 110 ms at a hundred times the speed.
+	// 600 devices at 50 a second are 12 s: 120 ms at a hundred times the speed.
 	h := jobHub(t, hubsim.Options{
 		Fleet: fleet(t, fleetsim.Options{Devices: 600}), Throttle: throttle.Options{Tier: throttle.S3}, TimeScale: 100,
 	})
@@ -160,10 +160,10 @@ func TestATiersJobsKeepItsPace(t *testing.T) {
 	require.NoError(t, err)
 	end, err := time.Parse(time.RFC3339, job["endTime"].(string))
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, end.Sub(created), 11*time.Second-50*time.Millisecond)
+	require.GreaterOrEqual(t, end.Sub(created), 11*time.Second+980*time.Millisecond)
 	usage := h.Stats().Throttle[throttle.JobDevices]
 	require.EqualValues(t, 600, usage.Units)
-	require.LessOrEqual(t, usage.PeakSecond, int64(100))
+	require.LessOrEqual(t, usage.PeakSecond, int64(51))
 	require.Zero(t, h.Stats().Throttle[throttle.Methods].Units, "jobs have an allowance of their own")
 }
 

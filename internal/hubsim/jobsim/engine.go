@@ -23,8 +23,9 @@ var (
 type Fleet interface {
 	// Select returns the ids of the devices that a condition chooses, each once. Its error says why it cannot.
 	Select(condition string) ([]string, error)
-	// Pace waits until the hub may work on a further device of any job, and reports whether ctx did not end before.
-	Pace(ctx context.Context) bool
+	// Pace waits until the hub may work on a further device of any job. last is when it was to work on the one before: who is
+	// late catches up. It returns when it was to work on this one, and whether ctx did not end before.
+	Pace(ctx context.Context, last time.Time) (due time.Time, ok bool)
 }
 
 // Options of an engine.

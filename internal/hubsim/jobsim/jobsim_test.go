@@ -34,7 +34,10 @@ func (d devices) Select(string) ([]string, error) {
 	return ids, d.refusal
 }
 
-func (d devices) Pace(ctx context.Context) bool { return simclock.New(1, nil).Sleep(ctx, d.interval) }
+func (d devices) Pace(ctx context.Context, last time.Time) (time.Time, bool) {
+	due := last.Add(d.interval)
+	return due, simclock.New(1, nil).Sleep(ctx, time.Until(due))
+}
 
 // engine returns an engine whose jobs are queued and scheduled for a second each.
 func engine(t *testing.T, fleet devices, maxActive int) *jobsim.Engine {

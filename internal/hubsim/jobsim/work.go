@@ -45,12 +45,13 @@ func (e *Engine) work(ctx context.Context, j *job) {
 	defer cancel()
 	var calls sync.WaitGroup
 	places := make(chan struct{}, min(maxCalls, len(j.rows)))
+	due, ok := clock.Now(), false
 	for i := range j.rows {
 		select {
 		case places <- struct{}{}:
 		case <-timed.Done():
 		}
-		if !e.options.Fleet.Pace(timed) {
+		if due, ok = e.options.Fleet.Pace(timed, due); !ok {
 			break
 		}
 		j.pick(i, clock.Now())

@@ -43,6 +43,9 @@ func (c *Clock) Real(d time.Duration) time.Duration {
 	return time.Duration(real)
 }
 
+// Scaled returns how much hub time passes in a real time.
+func (c *Clock) Scaled(d time.Duration) time.Duration { return time.Duration(float64(d) * c.scale) }
+
 // Sleep waits for a time of the hub and reports whether ctx did not end before.
 func (c *Clock) Sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {

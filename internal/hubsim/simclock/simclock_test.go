@@ -21,6 +21,7 @@ func TestAScaledClockRunsFasterFromItsStart(t *testing.T) {
 	now = at.Add(time.Second)
 	require.Equal(t, at.Add(time.Minute), clock.Now())
 	require.Equal(t, time.Second, clock.Real(time.Minute))
+	require.Equal(t, time.Minute, clock.Scaled(time.Second))
 	require.Positive(t, simclock.New(0.5, nil).Real(math.MaxInt64), "centuries do not overflow")
 	require.Positive(t, simclock.New(1, nil).Real(math.MaxInt64))
 }

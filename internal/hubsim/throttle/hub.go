@@ -29,8 +29,8 @@ func New(o Options) (*Hub, error) {
 			continue
 		}
 		if op == JobDevices {
-			// The hub paces its jobs itself: no burst, apart from a second to catch up in, and nothing is ever refused.
-			limit.Burst, limit.Queue = time.Second, Forever
+			// The hub paces its jobs itself: without a burst, and nothing is ever refused.
+			limit.Burst, limit.Queue = 0, Forever
 		}
 		h.meters[op] = NewMeter(limit)
 	}
