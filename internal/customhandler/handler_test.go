@@ -151,14 +151,14 @@ func TestFailedInvocationsAreFiveHundredWithOneLogLine(t *testing.T) {
 	require.Equal(t, "storage is gone", lines[0]["error"])
 	require.Equal(t, "5d9b2f4e-0000-0000-0000-000000000000", lines[0]["invocation"])
 	require.Equal(t, "invocation.failed", lines[0]["event"])
-	require.Equal(t, 0.0, lines[0]["dequeueCount"], "a tick has none")
+	require.EqualValues(t, 0, lines[0]["dequeueCount"], "a tick has none")
 
 	require.Equal(t, http.StatusInternalServerError, a.do(t, http.MethodPost, "/RunShard", queueEnvelope, id).status)
 	lines = a.log.lines(t)
 	require.Len(t, lines, 2)
 	require.Equal(t, "panic: index out of luck", lines[1]["error"])
 	require.Contains(t, lines[1]["stack"], "handler_test.go")
-	require.Equal(t, 1.0, lines[1]["dequeueCount"])
+	require.EqualValues(t, 1, lines[1]["dequeueCount"])
 
 	requireSuccess(t, setup(t, nil).do(t, http.MethodPost, "/RunShard", queueEnvelope, id))
 }

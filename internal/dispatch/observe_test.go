@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -272,8 +273,11 @@ func TestMetricsShowCallsBesideTheAllowance(t *testing.T) {
 
 	var all metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(t.Context(), &all))
+	page, err := os.ReadFile("../../docs/monitoring.md")
+	require.NoError(t, err)
 	values := map[string]float64{}
 	for _, m := range all.ScopeMetrics[0].Metrics {
+		require.Contains(t, string(page), "\n| `"+m.Name+"` |")
 		switch data := m.Data.(type) {
 		case metricdata.Sum[int64]:
 			add(values, m.Name, data.DataPoints)

@@ -76,7 +76,6 @@ func TestAnHTTPRequestIsASpanAndALine(t *testing.T) {
 	t.Parallel()
 	tel, spans, log := recording()
 	h := tel.HTTP(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		require.True(t, trace.SpanFromContext(r.Context()).IsRecording())
 		r.Pattern = "/api/jobs/{jobId}"
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
@@ -93,7 +92,7 @@ func TestAnHTTPRequestIsASpanAndALine(t *testing.T) {
 	require.Equal(t, "http.request", line["event"])
 	require.Equal(t, "ERROR", line["level"])
 	require.Equal(t, "/api/jobs/j", line["path"], "the query may hold a key")
-	require.Equal(t, 503.0, line["status"])
+	require.EqualValues(t, 503, line["status"])
 	require.Equal(t, span.SpanContext().TraceID().String(), line["traceId"])
 }
 
@@ -106,7 +105,7 @@ func TestReadsAreLoggedForDebuggingOnly(t *testing.T) {
 	}
 	var levels []any
 	for _, l := range log.all(t) {
-		require.Equal(t, 200.0, l["status"])
+		require.EqualValues(t, 200, l["status"])
 		levels = append(levels, l["level"])
 	}
 	require.Equal(t, []any{"DEBUG", "DEBUG", "INFO"}, levels)
@@ -120,7 +119,7 @@ func TestARequestThatIsCutStillEndsItsSpan(t *testing.T) {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/api/jobs", nil))
 	})
 	require.Len(t, spans.Ended(), 1)
-	require.Equal(t, 0.0, log.all(t)[0]["status"])
+	require.EqualValues(t, 0, log.all(t)[0]["status"])
 }
 
 func TestATickIsASpan(t *testing.T) {
@@ -146,7 +145,7 @@ func TestFailedExportsAreComplainedAboutOnceAMinute(t *testing.T) {
 	require.Len(t, log.all(t), 1)
 	c.Handle(errors.New("connection refused"))
 	require.Len(t, log.all(t), 2)
-	require.Equal(t, 3.0, log.all(t)[1]["failures"], "those that were not told of, and the last")
+	require.EqualValues(t, 3, log.all(t)[1]["failures"], "those that were not told of, and the last")
 }
 
 // TestACollectorThatNeverAnswersHoldsNobodyUp starts for real, so it sets what the exporters read from the process.

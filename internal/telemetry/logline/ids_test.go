@@ -34,7 +34,7 @@ func sampleContext(t *testing.T, event string) context.Context {
 	return ctx
 }
 
-func lineOf(t *testing.T, ctx context.Context, change func(*slog.Logger) *slog.Logger) map[string]any {
+func lineOf(ctx context.Context, t *testing.T, change func(*slog.Logger) *slog.Logger) map[string]any {
 	t.Helper()
 	var out bytes.Buffer
 	change(slog.New(NewHandler(NewHandler(slog.NewJSONHandler(&out, nil))))).InfoContext(ctx, "x")
@@ -51,7 +51,7 @@ func asIs(l *slog.Logger) *slog.Logger { return l }
 
 func TestIDsOfTheContextAreOnEachLine(t *testing.T) {
 	t.Parallel()
-	l := lineOf(t, sampleContext(t, "slice.done"), asIs)
+	l := lineOf(sampleContext(t, "slice.done"), t, asIs)
 	delete(l, "time")
 	require.Equal(t, map[string]any{
 		"level": "INFO", "msg": "x", "job": "unlock-2026", "run": "unlock-2026.0f3a9c", "shard": 7.0,
@@ -62,13 +62,13 @@ func TestIDsOfTheContextAreOnEachLine(t *testing.T) {
 func TestShardZeroIsAShard(t *testing.T) {
 	t.Parallel()
 	zero := 0
-	require.Equal(t, 0.0, lineOf(t, With(t.Context(), IDs{Shard: &zero}), asIs)["shard"])
-	require.NotContains(t, lineOf(t, With(t.Context(), IDs{Job: "a"}), asIs), "shard")
+	require.EqualValues(t, 0, lineOf(With(t.Context(), IDs{Shard: &zero}), t, asIs)["shard"])
+	require.NotContains(t, lineOf(With(t.Context(), IDs{Job: "a"}), t, asIs), "shard")
 }
 
 func TestALineKeepsTheIDsThatItsLoggerHas(t *testing.T) {
 	t.Parallel()
-	l := lineOf(t, sampleContext(t, "slice.done"), func(l *slog.Logger) *slog.Logger { return l.With("job", "other", "shard", 9) })
+	l := lineOf(sampleContext(t, "slice.done"), t, func(l *slog.Logger) *slog.Logger { return l.With("job", "other", "shard", 9) })
 	require.Equal(t, "other", l["job"])
 	require.Equal(t, 9.0, l["shard"])
 	require.Equal(t, "unlock-2026.0f3a9c", l["run"])
@@ -76,5 +76,5 @@ func TestALineKeepsTheIDsThatItsLoggerHas(t *testing.T) {
 
 func TestALineWithoutContextHasNoIDs(t *testing.T) {
 	t.Parallel()
-	require.Len(t, lineOf(t, t.Context(), asIs), 3, "time, level, msg")
+	require.Len(t, lineOf(t.Context(), t, asIs), 3, "time, level, msg")
 }
