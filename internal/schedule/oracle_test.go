@@ -222,9 +222,16 @@ func TestNextDoesNotDependOnWhereOneAsks(t *testing.T) {
 				if gap <= 0 {
 					t.Fatalf("%s %s goes from %v to %v", c.zone, cron, walk[i-1], walk[i])
 				}
-				after := []time.Time{walk[i-1].At, walk[i].At.Add(-1), walk[i-1].At.Add(time.Duration(random.Int64N(int64(gap))))}[random.IntN(3)]
-				if o, ok := s.Next(after); !ok || o != walk[i] {
-					t.Fatalf("%s %s after %s: %v, not %v", c.zone, cron, after, o, walk[i])
+				asked := []time.Time{walk[i-1].At, walk[i].At.Add(-1)}
+				if i%10 == 0 || gap > time.Hour && gap < 3*time.Hour { // the clock was put back
+					for range 9 {
+						asked = append(asked, walk[i-1].At.Add(time.Duration(random.Int64N(int64(gap)))))
+					}
+				}
+				for _, after := range asked {
+					if o, ok := s.Next(after); !ok || o != walk[i] {
+						t.Fatalf("%s %s after %s: %v, not %v", c.zone, cron, after, o, walk[i])
+					}
 				}
 			}
 		}

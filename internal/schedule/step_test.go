@@ -133,6 +133,55 @@ func TestRemainingRunsEndASchedule(t *testing.T) {
 	require.Len(t, d.Start, 1, "a request is not limited")
 }
 
+func TestWhatIsReplacedGivesItsShareBack(t *testing.T) {
+	t.Parallel()
+	s := hourly(t, `,"remainingRuns":3,"overlapPolicy":"cancelOther"`)
+	st, running := s.Begin(begin()), 0
+	for n := range 4 {
+		st, _ = s.Step(st, hour(n+1), running)
+		running = 1
+	}
+	require.Equal(t, 1, st.Remaining, "one has started, one waits")
+	require.Equal(t, schedule.Counters{Occurrences: 4, Started: 1, Dropped: 2}, st.Counters)
+}
+
+func TestRequestsTakePlacesInTheBuffer(t *testing.T) {
+	t.Parallel()
+	s := hourly(t, `,"overlapPolicy":"bufferOne"`)
+	st, err := s.Begin(begin()), error(nil)
+	for range schedule.MaxBuffered {
+		st, err = s.RunNow(st, begin())
+		require.NoError(t, err)
+	}
+	_, err = s.RunNow(st, begin())
+	require.ErrorIs(t, err, schedule.ErrTooMany)
+	st, _ = s.Step(st, hour(1), 1)
+	require.Equal(t, int64(1), st.Counters.Dropped)
+	require.Len(t, st.Buffer, schedule.MaxBuffered)
+}
+
+func TestADeviceLocalOccurrenceIsLateWhenTheLastZoneIs(t *testing.T) {
+	t.Parallel()
+	s := compile(t, `{"times":["2026-12-05T02:00"],"timeZone":"device","catchupWindow":"PT1H"}`)
+	last := time.Date(2026, 12, 5, 14, 0, 0, 0, time.UTC)
+	_, d := s.Step(s.Begin(begin()), last.Add(time.Hour), 0)
+	require.Len(t, d.Start, 1)
+	st, d := s.Step(s.Begin(begin()), last.Add(time.Hour+time.Second), 0)
+	require.Empty(t, d.Start)
+	require.Equal(t, int64(1), st.Counters.Missed)
+	require.True(t, d.Ended)
+}
+
+func TestAClockThatGoesBackRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	s := hourly(t, `,"overlapPolicy":"allowAll"`)
+	st, _ := s.Step(s.Begin(begin()), hour(5), 0)
+	st, _ = s.Step(st, hour(2), 0)
+	st, d := s.Step(st, hour(5), 0)
+	require.Empty(t, d.Start)
+	require.Equal(t, int64(5), st.Counters.Occurrences)
+}
+
 func TestBackfill(t *testing.T) {
 	t.Parallel()
 	s := hourly(t, `,"overlapPolicy":"allowAll"`)
