@@ -160,7 +160,7 @@ func kindOf(t *testing.T, body []byte) string {
 // TestAPrivateAddressIsNotCalled: without the setting a job can not make the app call what stands beside it.
 func TestAPrivateAddressIsNotCalled(t *testing.T) {
 	address, requests := outside(t)
-	s := start(t, devstack.Options{Devices: 1})
+	s := start(t, devstack.Options{Devices: 1, SettingsOverrides: map[string]string{"FLEETJOBS_CALLBACK_ALLOW": ""}})
 	for _, url := range []string{
 		address, strings.Replace(address, "http:", "https:", 1), "https://169.254.169.254/metadata/instance", "https://[::ffff:10.0.0.1]/",
 		"https://localhost/", "https://2130706433/",

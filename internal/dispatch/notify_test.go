@@ -3,10 +3,12 @@ package dispatch
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -245,6 +247,36 @@ func TestCopiesOfAMessageTellNothingTwice(t *testing.T) {
 	})
 	require.Empty(t, w.queue.poison)
 	require.Equal(t, 3, r.asked())
+}
+
+// Who is called when a job has ended may delete it at once, while the outcome of that very call is stored.
+func TestAJobMayBeDeletedByWhoHearsOfItsEnd(t *testing.T) {
+	t.Parallel()
+	const jobs = 20
+	r := newReceiver(t, always(http.StatusOK))
+	opts := notifying(t, r, false)
+	w := newWorld(t, opts)
+	w.hub.populate(1)
+	deleted := make(chan error, jobs)
+	r.answer = func(int) int {
+		n := len(r.events)
+		go func() {
+			deleted <- w.current().d.Delete(context.WithoutCancel(t.Context()), fmt.Sprintf("j%d", n), someone())
+		}()
+		return http.StatusOK
+	}
+	for n := range jobs {
+		id := w.create(strings.Replace(r.calling(""), "lock", fmt.Sprintf("j%d", n), 1))
+		w.run(func(ctx context.Context) bool {
+			_, err := w.observer().Job(ctx, id)
+			return errors.Is(err, job.ErrNotFound)
+		})
+		require.NoError(t, <-deleted)
+	}
+	require.Empty(t, w.queue.poison)
+	owed, err := w.observer().Owed(t.Context(), time.Now().Add(time.Hour), 10)
+	require.NoError(t, err)
+	require.Empty(t, owed)
 }
 
 func TestAnAddressThatMustNotBeCalledIsRefusedAtOnce(t *testing.T) {

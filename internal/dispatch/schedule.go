@@ -330,22 +330,30 @@ func (d *Dispatcher) cancelRun(ctx context.Context, rec *job.Record, by job.Call
 	return rec, run, nil
 }
 
-// Delete forgets an ended job and has the rows of its run deleted.
+// Delete forgets an ended job, with the deliveries that are pending, and has the rows of its run deleted.
 func (d *Dispatcher) Delete(ctx context.Context, id string, by job.Caller) error {
-	rec, err := d.store.Job(ctx, id)
+	rec, err := d.forget(ctx, id, by)
+	for errors.Is(err, job.ErrConflict) && ctx.Err() == nil { // the outcome of a delivery was stored meanwhile
+		rec, err = d.forget(ctx, id, by)
+	}
 	if err != nil {
-		return err
-	}
-	if !rec.Status.Ended() {
-		return ErrNotEnded
-	}
-	deleted := rec.Change(job.ActionDeleted, by, d.now())
-	deleted.From = rec.Status
-	if err := d.store.DeleteJob(ctx, rec, deleted.At, deleted); err != nil {
 		return err
 	}
 	if err := d.send(ctx, message{Kind: kindPurge, Run: rec.RunID}, 0); err != nil {
 		d.opts.Logger.WarnContext(ctx, "the job is deleted; the timer will sweep its rows", "job", id, "error", err)
 	}
 	return nil
+}
+
+func (d *Dispatcher) forget(ctx context.Context, id string, by job.Caller) (*job.Record, error) {
+	rec, err := d.store.Job(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !rec.Status.Ended() {
+		return nil, ErrNotEnded
+	}
+	deleted := rec.Change(job.ActionDeleted, by, d.now())
+	deleted.From = rec.Status
+	return rec, d.store.DeleteJob(ctx, rec, deleted.At, deleted)
 }
