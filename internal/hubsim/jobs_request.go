@@ -51,7 +51,7 @@ func (s *Server) parseJob(r *http.Request, id string) (jobsim.Spec, *failure) {
 	switch {
 	case !jobID.MatchString(id):
 		f = argumentInvalid("The job id must have 1 to 64 letters, digits and hyphens.")
-	case request.JobID != "" && request.JobID != id:
+	case request.JobID != "" && request.JobID != id: // a guess
 		f = argumentInvalid("jobId is not that of the path.")
 	case err != nil:
 		f = argumentInvalid("startTime is not a time.")
