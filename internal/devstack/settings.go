@@ -23,7 +23,7 @@ func (s *Stack) settings() []string {
 		"AZURE_FUNCTIONS_ENVIRONMENT": "Development",
 	}
 	for _, name := range []string{
-		azurite.DirVariable, "IOTHUB_HOSTNAME", "WEBSITE_HOSTNAME", "WEBSITE_SKU",
+		azurite.DirVariable, "FLEETJOBS_EVENTGRID_ENDPOINT", "FLEETJOBS_EVENTGRID_KEY", "IOTHUB_HOSTNAME", "WEBSITE_HOSTNAME", "WEBSITE_SKU",
 		"AzureWebJobsStorage__accountName", "AzureWebJobsStorage__tableServiceUri", "AzureWebJobsStorage__queueServiceUri",
 		"AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId",
 		"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
