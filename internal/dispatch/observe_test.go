@@ -226,7 +226,7 @@ func TestProgressIsToldOncePerPeriodWhoeverSupervises(t *testing.T) {
 		}
 		told := lines.of(t, "run.progress")
 		require.Len(t, told, want, status)
-		require.Equal(t, 40.0, told[1]["endedPerSecond"])
+		require.EqualValues(t, 40, told[1]["endedPerSecond"])
 		require.Equal(t, string(status), told[1]["status"])
 	}
 }

@@ -70,7 +70,7 @@ func TestALineKeepsTheIDsThatItsLoggerHas(t *testing.T) {
 	t.Parallel()
 	l := lineOf(sampleContext(t, "slice.done"), t, func(l *slog.Logger) *slog.Logger { return l.With("job", "other", "shard", 9) })
 	require.Equal(t, "other", l["job"])
-	require.Equal(t, 9.0, l["shard"])
+	require.EqualValues(t, 9, l["shard"])
 	require.Equal(t, "unlock-2026.0f3a9c", l["run"])
 }
 
