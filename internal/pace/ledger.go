@@ -1,0 +1,114 @@
+package pace
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// Horizon is how far ahead of now a run reserves. It covers the way of a message through the queue, and is short so that
+	// a pause, a cancel or another job bites soon.
+	Horizon = 10 * time.Second
+	// forget is how long a run that asks no more counts among those that share an allowance.
+	forget = 5 * time.Second
+
+	lowest   = 0.1  // share of the allowance that throttling never goes below
+	cut      = 0.8  // what throttling leaves of the share in use
+	growth   = 0.02 // share that comes back per quiet second
+	cutEvery = time.Second
+)
+
+// Slot is when operations may begin: spread evenly from At over For. The zero Slot is now, without spreading.
+type Slot struct {
+	At  time.Time
+	For time.Duration
+}
+
+// End is when the next slot may begin.
+func (s Slot) End() time.Time { return s.At.Add(s.For) }
+
+// Ledger is what is reserved of one operation's allowance: the generic cell rate algorithm (ITU-T I.371), once for the hub
+// and once per run, so that runs that want it at the same time have equal parts. The zero Ledger is a fresh one.
+type Ledger struct {
+	// Next is the first instant that nobody reserved.
+	Next time.Time `json:"next"`
+	// Factor is the share of the allowance in use at Throttled, from where it grows again; 0 stands for 1.
+	Factor    float64         `json:"factor,omitempty"`
+	Throttled time.Time       `json:"throttled,omitzero"`
+	Runs      map[string]Part `json:"runs,omitempty"`
+}
+
+// Part is one run's use of an allowance.
+type Part struct {
+	Next time.Time `json:"next"` // first instant that the run's equal part leaves it
+	Seen time.Time `json:"seen"`
+}
+
+// Reserve gives slots for a run's next operations, of the given costs and in their order, as many as its part of rate (per
+// second) leaves within the Horizon. Where that is none, again says when to ask again.
+func (l *Ledger) Reserve(now time.Time, runID string, rate float64, costs []int) (slots []Slot, again time.Time) {
+	rate *= l.share(now)
+	part := l.part(now, runID)
+	runs := float64(len(l.Runs))
+	l.Next = latest(l.Next, now)
+	part.Next = latest(part.Next, now)
+	for _, cost := range costs {
+		if !part.Next.Before(now.Add(Horizon)) {
+			again = part.Next.Add(-Horizon / 2)
+			break
+		}
+		slot := Slot{At: l.Next, For: seconds(float64(cost) / rate)}
+		slots = append(slots, slot)
+		l.Next = slot.End()
+		part.Next = part.Next.Add(seconds(float64(cost) * runs / rate))
+	}
+	l.Runs[runID] = part
+	return slots, again
+}
+
+// part gives the run's part, and forgets runs that ask no more.
+func (l *Ledger) part(now time.Time, runID string) Part {
+	for id, p := range l.Runs {
+		if id != runID && now.Sub(p.Seen) > forget && now.After(p.Next) {
+			delete(l.Runs, id)
+		}
+	}
+	if l.Runs == nil {
+		l.Runs = map[string]Part{}
+	}
+	p := l.Runs[runID]
+	p.Seen = now
+	l.Runs[runID] = p
+	return p
+}
+
+// share is how much of the allowance is in use at now.
+func (l *Ledger) share(now time.Time) float64 {
+	if l.Factor == 0 {
+		return 1
+	}
+	return min(1, l.Factor+growth*max(0, now.Sub(l.Throttled).Seconds()))
+}
+
+// Throttle takes note that the hub refused an operation at now and asked to stay away for wait. It reports whether that
+// changed anything: refusals that come together count once.
+func (l *Ledger) Throttle(now time.Time, wait time.Duration) bool {
+	if now.Sub(l.Throttled) < cutEvery {
+		return false
+	}
+	l.Factor = max(lowest, cut*l.share(now))
+	l.Throttled = now
+	l.Next = latest(l.Next, now.Add(wait))
+	return true
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(math.Round(s * float64(time.Second)))
+}

@@ -1,0 +1,158 @@
+package pace_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/pace"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func TestTheRatesAreTheDocumentedOnes(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		tier                    string
+		units                   int
+		methods, twins, queries float64 // queries a minute
+	}{
+		{"F1", 1, 40, 50, 20}, {"S1", 1, 40, 50, 20}, {"S1", 20, 800, 100, 400},
+		{"S2", 1, 120, 50, 20}, {"S2", 10, 1200, 50, 200},
+		{"S3", 1, 6144, 250, 1000}, {"S3", 2, 12288, 500, 2000},
+	} {
+		rates, err := pace.RatesOf(row.tier, row.units)
+		require.NoError(t, err)
+		require.Equal(t, pace.Rates{pace.Methods: row.methods, pace.TwinUpdates: row.twins, pace.Queries: row.queries / 60}, rates, row)
+	}
+	none, err := pace.RatesOf(pace.Unmetered, 1)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	_, err = pace.RatesOf("S4", 1)
+	require.EqualError(t, err, `tier "S4" is none of F1, S1, S2, S3, none`)
+}
+
+// A run alone has all of the allowance, slot after slot, but no further ahead than the horizon.
+func TestSlotsFollowOneAnother(t *testing.T) {
+	t.Parallel()
+	var l pace.Ledger
+	slots, again := l.Reserve(noon, "a", 40, []int{100, 100, 50, 100, 100, 100, 100})
+	require.Equal(t, []pace.Slot{
+		{At: noon, For: 2500 * time.Millisecond}, {At: noon.Add(2500 * time.Millisecond), For: 2500 * time.Millisecond},
+		{At: noon.Add(5 * time.Second), For: 1250 * time.Millisecond},
+		{At: noon.Add(6250 * time.Millisecond), For: 2500 * time.Millisecond},
+		{At: noon.Add(8750 * time.Millisecond), For: 2500 * time.Millisecond},
+	}, slots)
+	require.Equal(t, noon.Add(6250*time.Millisecond), again)
+	slots, _ = l.Reserve(again, "a", 40, []int{100})
+	require.Equal(t, []pace.Slot{{At: noon.Add(11250 * time.Millisecond), For: 2500 * time.Millisecond}}, slots)
+	slots, _ = l.Reserve(noon.Add(time.Minute), "a", 40, []int{100})
+	require.Equal(t, noon.Add(time.Minute), slots[0].At, "what nobody reserved is lost")
+}
+
+// Runs that all want more than there is get equal parts, and a newcomer waits for no more than the horizon.
+func TestRunsShareAnAllowance(t *testing.T) {
+	t.Parallel()
+	var l pace.Ledger
+	const rate = 40
+	got, first := map[string]int{}, map[string]time.Time{}
+	begins := map[string]time.Duration{"a": 0, "b": 20 * time.Second, "c": 40 * time.Second}
+	shared := map[string]int{}
+	for at := time.Duration(0); at < 5*time.Minute; at += 500 * time.Millisecond {
+		for _, run := range []string{"a", "b", "c"} { // a always asks first, which must not help
+			if at < begins[run] {
+				continue
+			}
+			slots, _ := l.Reserve(noon.Add(at), run, rate, []int{100, 100, 100, 100, 100, 100, 100, 100})
+			got[run] += len(slots)
+			if at > time.Minute {
+				shared[run] += len(slots)
+			}
+			if len(slots) > 0 && first[run].IsZero() {
+				first[run] = slots[0].At
+			}
+		}
+	}
+	require.InDelta(t, shared["a"], shared["b"], 2)
+	require.InDelta(t, shared["a"], shared["c"], 2)
+	all := got["a"] + got["b"] + got["c"]
+	require.GreaterOrEqual(t, all, rate*5*60/100, "nothing of the allowance is lost")
+	require.LessOrEqual(t, all, rate*(5*60+10)/100+len(got), "the horizon, and the slots that reach beyond it")
+	for run, at := range first {
+		require.LessOrEqual(t, at.Sub(noon.Add(begins[run])), pace.Horizon+3*time.Second, run)
+	}
+}
+
+func TestThrottlingShrinksTheAllowanceAndQuietLetsItGrow(t *testing.T) {
+	t.Parallel()
+	var l pace.Ledger
+	width := func(at time.Duration) time.Duration {
+		slots, _ := l.Reserve(noon.Add(at), "a", 100, []int{100})
+		require.Len(t, slots, 1)
+		return slots[0].For
+	}
+	require.Equal(t, time.Second, width(0))
+	require.True(t, l.Throttle(noon.Add(time.Second), 5*time.Second))
+	require.False(t, l.Throttle(noon.Add(1500*time.Millisecond), 5*time.Second), "one of the same burst")
+	slots, _ := l.Reserve(noon.Add(time.Second), "a", 100, []int{100})
+	require.Equal(t, []pace.Slot{{At: noon.Add(6 * time.Second), For: 1250 * time.Millisecond}}, slots)
+	require.InDelta(t, time.Second/9*10, width(6*time.Second), 1e6, "0.8 and 5 seconds' growth")
+	require.Equal(t, time.Second, width(12*time.Second))
+	for n := range 100 {
+		l.Throttle(noon.Add(time.Hour+time.Duration(n)*time.Second), 0)
+	}
+	require.Less(t, width(time.Hour+100*time.Second), 10*time.Second, "never below a tenth")
+}
+
+// However runs ask, slots never overlap, never begin in the past, and never are more than the rate allows.
+func TestNobodyGetsMoreThanTheRate(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		var l pace.Ledger
+		rate := 1 + 1000*random.Float64()
+		now, end := noon, noon
+		for range 300 {
+			now = now.Add(time.Duration(random.ExpFloat64() * float64(time.Second)))
+			costs := make([]int, random.IntN(20))
+			for i := range costs {
+				costs[i] = 1 + random.IntN(200)
+			}
+			before := l.Next
+			slots, again := l.Reserve(now, fmt.Sprint(random.IntN(4)), rate, costs)
+			require.LessOrEqual(t, len(slots), len(costs))
+			for i, s := range slots {
+				require.False(t, s.At.Before(now))
+				require.False(t, s.At.Before(end), "slots overlap")
+				require.GreaterOrEqual(t, s.For.Seconds()+1e-9, float64(costs[i])/rate)
+				end = s.End()
+			}
+			if len(slots) < len(costs) {
+				require.True(t, again.After(now))
+				require.LessOrEqual(t, again.Sub(now), 30*time.Minute)
+			}
+			require.False(t, l.Next.Before(before))
+			text, err := json.Marshal(&l)
+			require.NoError(t, err)
+			l = pace.Ledger{}
+			require.NoError(t, json.Unmarshal(text, &l), "a ledger survives its storage")
+		}
+		require.LessOrEqual(t, len(l.Runs), 4)
+	}
+}
+
+func TestARunThatLeftNoLongerShares(t *testing.T) {
+	t.Parallel()
+	var l pace.Ledger
+	for n := range 50 {
+		l.Reserve(noon, fmt.Sprint(n), 1000, []int{1})
+	}
+	require.Len(t, l.Runs, 50)
+	slots, _ := l.Reserve(noon.Add(10*time.Second), "a", 100, []int{100, 100, 100, 100, 100, 100, 100, 100, 100, 100})
+	require.Len(t, l.Runs, 1)
+	require.Len(t, slots, 10)
+}
