@@ -58,7 +58,7 @@ func newWorld(t *testing.T, devices ...string) *world {
 	local, err := notify.ParseAllow("127.0.0.1")
 	require.NoError(t, err)
 	w.jobs = dispatch.New(w.store, w.queue, w.hub, dispatch.Options{
-		Now: w.clock.Now, Logger: slog.New(slog.DiscardHandler), OpenShards: 2, // so that runs take several rounds
+		Now: w.clock.Now, Logger: slog.New(slog.DiscardHandler), OpenShards: 2, QueueOnly: true, // so that runs take several rounds
 		Notify: dispatch.Notify{Sender: notify.New(notify.Options{Source: publicURL + "/api/jobs", Allow: local}), JobJSON: api.JobJSON},
 	})
 	w.serve(api.Options{Jobs: w.jobs, Store: w.store})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
@@ -48,6 +49,8 @@ type Options struct {
 	// Slices is how many shards one process works on at most, DefaultSlices. It must be below newBatchThreshold of
 	// host.json, up to which the host fetches messages, so that slow devices never keep supervisions waiting.
 	Slices int
+	// QueueOnly has planners leave every shard to the queue, as they do without a free slot, so that each step is a message.
+	QueueOnly bool
 	// Slice is how long an invocation starts new calls, or selects devices, 60 s.
 	Slice time.Duration
 	// Lease is how long a claim lives unless it is renewed, 30 s.
@@ -64,6 +67,8 @@ type Options struct {
 	ProbeDelay time.Duration
 	// OpenShards is how many shards of a run are enqueued at least ahead of its workers, 128.
 	OpenShards int
+	// Rates are the hub's allowances; where there is none, nothing is held back.
+	Rates pace.Rates
 	// Notify is who is told of jobs, nobody.
 	Notify Notify
 }
@@ -98,6 +103,7 @@ type Dispatcher struct {
 	opts    Options
 	runs    runCache
 	gate    *gate
+	pacer   pacer
 	observe *observer
 	slots   chan struct{} // one for each slice under way
 	// deliveries has one for each message about deliveries that is worked on.
@@ -112,6 +118,7 @@ func New(store *tablestore.Store, queue Queue, hub Hub, opts Options) *Dispatche
 	d.runs = newRunCache(store.Run, d.opts.Now)
 	d.slots = make(chan struct{}, d.opts.Slices)
 	d.deliveries = make(chan struct{}, deliveriesAtOnce)
+	d.pacer = pacer{store: store, rates: d.opts.Rates, now: d.now, noted: map[pace.Operation]time.Time{}}
 	d.gate = newGate(d.opts.CallsInFlight, d.opts.Now)
 	d.observe = newObserver(d.opts, d.gate)
 	d.hub = observedHub{Hub: hub, o: d.observe, gate: d.gate}

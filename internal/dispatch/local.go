@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
 // local carries shards out in the invocation that opened them, without a message: as many as the process has free slots
@@ -26,7 +27,9 @@ type local struct {
 }
 
 // accepting reports whether a shard that begins now has time.
-func (l *local) accepting() bool { return l.d.now().Before(l.until.Add(-l.d.opts.Slice / 6)) }
+func (l *local) accepting() bool {
+	return !l.d.opts.QueueOnly && l.d.now().Before(l.until.Add(-l.d.opts.Slice/6))
+}
 
 // free reports whether there is a slot.
 func (l *local) free() bool { return len(l.d.slots) < cap(l.d.slots) && l.accepting() }
@@ -63,10 +66,10 @@ func (l *local) claim(shard *job.Shard, now time.Time) {
 }
 
 // start carries out a shard that was stored with its claim. It takes over a reserved slot.
-func (l *local) start(ctx context.Context, shard *job.Shard) {
+func (l *local) start(ctx context.Context, shard *job.Shard, slot pace.Slot) {
 	l.calls.Go(func() {
 		defer l.release(1)
-		if err := l.work(ctx, shard); err != nil && !lostRace(err) {
+		if err := l.work(ctx, shard, slot); err != nil && !lostRace(err) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.errs = append(l.errs, fmt.Errorf("shard %d: %w", shard.Number, err))
@@ -74,7 +77,7 @@ func (l *local) start(ctx context.Context, shard *job.Shard) {
 	})
 }
 
-func (l *local) work(ctx context.Context, shard *job.Shard) error {
+func (l *local) work(ctx context.Context, shard *job.Shard, slot pace.Slot) error {
 	if shard.Rev == "" { // the reply that told it was lost
 		stored, err := l.d.store.Shard(ctx, shard.RunID, shard.Number)
 		if err != nil || stored.Claim.Owner != shard.Claim.Owner {
@@ -83,7 +86,7 @@ func (l *local) work(ctx context.Context, shard *job.Shard) error {
 		shard = stored
 	}
 	w := l.d.newWorker(l.run, shard, l.op, l.until)
-	w.local = true
+	w.local, w.slot = true, slot
 	return w.work(ctx, message{Kind: kindShard, Run: shard.RunID, Shard: shard.Number})
 }
 

@@ -6,7 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
+
+// sendsAtOnce is how many messages are sent at one time.
+const sendsAtOnce = 16
 
 // kind says what a message asks for.
 type kind string
@@ -25,6 +32,9 @@ type message struct {
 	Run        string `json:"run"`
 	Shard      int    `json:"shard,omitempty"`
 	Generation int    `json:"generation,omitempty"`
+	// At and For are the shard's slot in the hub's allowance, in milliseconds since 1970 and in milliseconds; 0 is none.
+	At  int64 `json:"at,omitempty"`
+	For int64 `json:"for,omitempty"`
 	// Probe marks the one message that a blocked run lets through.
 	Probe bool `json:"probe,omitempty"`
 	// Tries is how often a process that was busy has put the message back.
@@ -51,10 +61,46 @@ func parseMessage(body []byte) (message, error) {
 	default:
 		return m, fmt.Errorf("reading a queue message: kind %q is not known", m.Kind)
 	}
-	if m.Run == "" || m.Shard < 0 || m.Generation < 0 || m.Tries < 0 {
+	if m.Run == "" || m.Shard < 0 || m.Generation < 0 || m.Tries < 0 || m.At < 0 || m.For < 0 {
 		return m, fmt.Errorf("reading a queue message: run, shard or generation is missing or wrong")
 	}
 	return m, nil
+}
+
+// in gives m a slot.
+func (m message) in(slot pace.Slot) message {
+	m.At, m.For = 0, 0
+	if !slot.At.IsZero() {
+		m.At, m.For = slot.At.UnixMilli(), slot.For.Milliseconds()
+	}
+	return m
+}
+
+// slot gives m's slot, zero for none.
+func (m message) slot() pace.Slot {
+	if m.At == 0 {
+		return pace.Slot{}
+	}
+	return pace.Slot{At: time.UnixMilli(m.At), For: time.Duration(m.For) * time.Millisecond}
+}
+
+// early is how long m should still be on its way: it is to arrive shortly before its slot.
+func (m message) early(now time.Time) time.Duration {
+	if m.At == 0 {
+		return 0
+	}
+	return m.slot().At.Sub(now) - slotAhead
+}
+
+// sendShards enqueues messages of shards.
+func (d *Dispatcher) sendShards(ctx context.Context, shards []message) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(sendsAtOnce)
+	for _, m := range shards {
+		m.Kind = kindShard
+		g.Go(func() error { return d.send(ctx, m, m.early(d.now())) })
+	}
+	return g.Wait()
 }
 
 // send enqueues m to arrive after delay. Delays are whole seconds in Storage queues; d is cut, not rounded up, because

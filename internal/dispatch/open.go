@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
@@ -116,12 +117,23 @@ type opening struct {
 	shards []*job.Shard
 	mine   int
 
+	grant  grant
 	opened []tablestore.Underway
+	taken  int  // how many of them are carried out here
 	begins bool // the chain of supervise messages
 }
 
 // store writes the opening, again when only the run was changed by somebody else meanwhile.
 func (o *opening) store(ctx context.Context) error {
+	sizes := make([]int, o.room())
+	for i := range sizes {
+		sizes[i] = len(o.shards[i].Executions)
+	}
+	var err error
+	if o.grant, err = o.p.d.pacer.reserve(ctx, o.p.local.op.kind, o.p.run.ID, o.p.local.op.costs(sizes)); err != nil {
+		return err
+	}
+	o.p.feedAt = o.grant.again
 	for {
 		o.open(o.p.d.now())
 		g := tablestore.Growth{Plan: o.plan, Shards: o.shards, Opened: o.opened}
@@ -142,43 +154,60 @@ func (o *opening) store(ctx context.Context) error {
 	}
 }
 
+// room is how many of the shards the run can open now.
+func (o *opening) room() int {
+	run := o.p.run
+	if len(o.shards) == 0 || run.Status != job.StatusRunning || run.Enqueued != o.shards[0].Number {
+		return 0
+	}
+	return min(len(o.shards), o.mine+max(0, o.p.d.opts.OpenShards-(run.Enqueued-run.ClosedShards)))
+}
+
 // open lists the shards that the run can take, claims those that are carried out here, and counts them in the run.
 func (o *opening) open(now time.Time) {
 	run, d := o.p.run, o.p.d
-	o.opened, o.begins = nil, false
+	o.opened, o.begins, o.taken = nil, false, 0
 	for _, s := range o.shards {
 		s.Claim = job.Claim{}
 	}
-	if len(o.shards) == 0 || run.Status != job.StatusRunning || run.Enqueued != o.shards[0].Number {
-		return
-	}
-	room := max(0, d.opts.OpenShards-(run.Enqueued-run.ClosedShards))
-	for i, s := range o.shards[:min(len(o.shards), o.mine+room)] {
-		if i < o.mine {
+	for i := range min(o.room(), len(o.grant.slots)) {
+		s, slot := o.shards[i], o.grant.slots[i]
+		if i < o.mine && !slot.At.After(now.Add(slotAhead)) {
 			o.p.local.claim(s, now)
+			o.taken++
 		}
 		size := len(s.Executions)
-		o.opened = append(o.opened, tablestore.Underway{Number: s.Number, Devices: size, CheckAt: now.Add(d.opts.Lease)})
+		o.opened = append(o.opened, tablestore.Underway{Number: s.Number, Devices: size, CheckAt: checkAt(now, slot).Add(d.opts.Lease)})
 		run.Live = run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
 	}
-	run.Enqueued += len(o.opened)
-	if run.Generation == 0 {
+	if run.Enqueued += len(o.opened); len(o.opened) > 0 && run.Generation == 0 {
 		run.Generation, run.SupervisedAt, o.begins = 1, now, true
 	}
+}
+
+// checkAt is when work on a shard that is opened now is to begin.
+func checkAt(now time.Time, slot pace.Slot) time.Time {
+	if slot.At.After(now) {
+		return slot.At
+	}
+	return now
 }
 
 // start carries out the claimed shards and sends the messages of the others that were opened.
 func (o *opening) start(ctx context.Context) error {
 	p := o.p
-	mine := min(o.mine, len(o.opened))
-	p.local.release(o.mine - mine)
-	for _, s := range o.shards[:mine] {
-		p.local.start(ctx, s)
+	p.local.release(o.mine - o.taken)
+	for i, s := range o.shards[:o.taken] {
+		p.local.start(ctx, s, o.grant.slots[i])
 	}
 	if o.begins {
 		if err := p.d.sendSupervise(ctx, p.run.ID, 1, superviseEvery); err != nil {
 			return err
 		}
 	}
-	return p.d.sendShards(ctx, p.run.ID, o.opened[mine:], false)
+	var messages []message
+	for i := o.taken; i < len(o.opened); i++ {
+		messages = append(messages, message{Run: p.run.ID, Shard: o.opened[i].Number}.in(o.grant.slots[i]))
+	}
+	return p.d.sendShards(ctx, messages)
 }

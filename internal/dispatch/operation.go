@@ -8,11 +8,14 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
 // operation is what a run does to each device; its body is encoded once.
 type operation struct {
-	do func(ctx context.Context, deviceID string) (job.Outcome, error)
+	do   func(ctx context.Context, deviceID string) (job.Outcome, error)
+	kind pace.Operation // whose allowance a call uses
+	cost int            // how much of it
 }
 
 // operation reads the run's job and prepares its operation.
@@ -50,7 +53,8 @@ func (d *Dispatcher) methodOperation(m *job.Method) (*operation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing method %s: %w", m.Name, err)
 	}
-	return &operation{do: func(ctx context.Context, deviceID string) (job.Outcome, error) {
+	cost := max(1, (len(m.Payload)+pace.MethodChunk-1)/pace.MethodChunk)
+	return &operation{kind: pace.Methods, cost: cost, do: func(ctx context.Context, deviceID string) (job.Outcome, error) {
 		result, err := d.hub.InvokeMethod(ctx, deviceID, method)
 		if err != nil {
 			return job.Outcome{}, err
@@ -72,7 +76,7 @@ func (d *Dispatcher) twinOperation(u *job.TwinUpdate) (*operation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the twin update: %w", err)
 	}
-	return &operation{do: func(ctx context.Context, deviceID string) (job.Outcome, error) {
+	return &operation{kind: pace.TwinUpdates, cost: 1, do: func(ctx context.Context, deviceID string) (job.Outcome, error) {
 		if err := d.hub.UpdateTwin(ctx, deviceID, patch); err != nil {
 			return job.Outcome{}, err
 		}

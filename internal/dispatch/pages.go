@@ -3,15 +3,18 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
 const (
 	readAhead     = 4               // pages that wait for the planner
 	throttledPlan = 3 * time.Second // least wait before a throttled query is asked again
 	maxPatient    = 4               // stretches of a process that may wait that long without ending
+	maxQuerySlots = 8               // pages whose slots are reserved together
 )
 
 // page is what a source gave: devices and the continuation after them, or why there are none.
@@ -24,9 +27,13 @@ type page struct {
 // reader reads a target's pages ahead of the planner that stores them.
 type reader struct {
 	d       *Dispatcher
+	run     string
 	source  source
+	metered bool // by the hub
 	until   time.Time
 	blocked bool // the run is blocked, and the first page is its probe
+
+	slots []pace.Slot // of the hub's allowance of queries, for the next pages
 }
 
 // read sends the pages after token to out until the last, an error, or the end of ctx.
@@ -54,6 +61,9 @@ func (r *reader) read(ctx context.Context, token string, out chan<- page) {
 // ask reads the devices after token, again a few times while the hub fails.
 func (r *reader) ask(ctx context.Context, token string) ([]string, string, error) {
 	for attempt := 1; ; attempt++ {
+		if err := r.turn(ctx); err != nil {
+			return nil, "", err
+		}
 		devices, next, err := r.try(ctx, token)
 		kind := iothub.KindOf(err)
 		if err == nil || attempt >= r.d.opts.Attempts || kind != iothub.ServerError && kind != iothub.Lost {
@@ -63,6 +73,32 @@ func (r *reader) ask(ctx context.Context, token string) ([]string, string, error
 			return nil, "", err
 		}
 	}
+}
+
+// turn waits until the hub's allowance has room for a page. Where that is too long, the error is as if the hub had refused.
+func (r *reader) turn(ctx context.Context) error {
+	if !r.metered {
+		return nil
+	}
+	if len(r.slots) == 0 {
+		pages := min(maxQuerySlots, max(1, int(r.d.opts.Rates[pace.Queries])))
+		g, err := r.d.pacer.reserve(ctx, pace.Queries, r.run, slices.Repeat([]int{1}, pages))
+		if err != nil {
+			return err
+		}
+		if r.slots = g.slots; len(r.slots) == 0 {
+			r.slots = []pace.Slot{{At: g.again}} // the run has taken its part of the horizon, and what it took is to come
+		}
+	}
+	wait := r.slots[0].At.Sub(r.d.now())
+	r.slots = r.slots[1:]
+	switch {
+	case wait <= 0:
+		return nil
+	case wait > time.Second && r.d.planners.Load() > maxPatient, r.d.now().Add(wait).After(r.until):
+		return &iothub.Error{Kind: iothub.Throttled, Op: iothub.OpQuery, Message: "the allowance of queries is used up", Wait: wait}
+	}
+	return sleep(ctx, wait)
 }
 
 // try gives up a query that takes longer than half a lease.

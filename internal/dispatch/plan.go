@@ -84,11 +84,12 @@ type planner struct {
 	until   time.Time
 
 	seen     seen
-	suspects []string // selected, perhaps for the second time
-	pending  []string // selected and not stored
-	marks    []mark   // continuations after parts of pending
-	token    string   // continuation after pending
-	done     bool     // the source has no more
+	suspects []string      // selected, perhaps for the second time
+	pending  []string      // selected and not stored
+	marks    []mark        // continuations after parts of pending
+	token    string        // continuation after pending
+	done     bool          // the source has no more
+	feedAt   time.Time     // when the hub's allowance may leave something for stored shards
 	pause    time.Duration // before the next stretch
 }
 
@@ -114,7 +115,7 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 		return err
 	}
 	p.local = &local{d: p.d, run: p.run, op: op, owner: owner, until: p.until, freed: make(chan struct{}, 1)}
-	err = p.stretch(ctx, &reader{d: p.d, source: source, until: p.until, blocked: p.blocked})
+	err = p.stretch(ctx, &reader{d: p.d, run: p.run.ID, source: source, metered: rec.ListChunks == 0, until: p.until, blocked: p.blocked})
 	err = errors.Join(err, p.local.wait())
 	if err == nil && p.plan.Done {
 		_, err = p.d.advance(ctx, p.run.ID)
@@ -207,7 +208,9 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 		err = p.store(ctx, true, false)
 	case over || p.blocked || !p.local.free():
 	case !p.opens():
-		err = p.feed(ctx)
+		if !now.Before(p.feedAt) {
+			err = p.feed(ctx)
+		}
 	case waiting > 0 && len(p.suspects) == 0: // to look suspects up costs a read of the whole plan
 		err = p.store(ctx, false, false)
 	}

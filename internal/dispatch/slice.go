@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
 const (
@@ -25,6 +26,9 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if closed := d.gate.closed(); closed > hold {
 		return d.send(ctx, m, closed) // not worth a claim: its calls would be handed back at once
 	}
+	if early := m.early(d.now()); early > hold {
+		return d.send(ctx, m, early)
+	}
 	if !d.slot(ctx, m.Tries) {
 		m.Tries++
 		return d.send(ctx, m, busyDelay(m.Tries))
@@ -38,24 +42,54 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if shard.Claim.Live(now) {
 		return d.send(ctx, m, shard.Claim.Until.Sub(now)+time.Second)
 	}
-	shard.Interrupted()
-	shard.Claim = shard.Claim.Take(in.Owner, now, d.opts.Lease)
-	if shard.Claim.Lost > maxLost {
-		shard.EndRest(job.Outcome{State: job.Failed, Reason: job.Abandoned, Answer: []byte(abandoned)}, now)
-		d.observe.abandoned(ctx, shard)
-		return d.store.CloseShard(ctx, shard)
+	op, err := d.operation(ctx, run)
+	if err != nil {
+		return err
 	}
-	if err := d.store.ClaimShard(ctx, shard); err != nil {
+	if m, err = d.paced(ctx, m, op, shard); err != nil {
+		return err
+	}
+	if early := m.early(now); early > hold {
+		return d.send(ctx, m, early)
+	}
+	if err := d.claim(ctx, shard, in.Owner); err != nil || shard.Closed {
 		if errors.Is(err, job.ErrConflict) {
 			return d.send(ctx, m, d.opts.Lease+time.Second)
 		}
 		return err
 	}
-	op, err := d.operation(ctx, run)
-	if err != nil {
-		return err
+	w := d.newWorker(run, shard, op, now.Add(d.opts.Slice))
+	w.slot = m.slot()
+	return w.work(ctx, m.in(pace.Slot{}))
+}
+
+// claim takes a shard for owner, or closes it when too many of its workers died.
+func (d *Dispatcher) claim(ctx context.Context, shard *job.Shard, owner string) error {
+	now := d.now()
+	shard.Interrupted()
+	shard.Claim = shard.Claim.Take(owner, now, d.opts.Lease)
+	if shard.Claim.Lost > maxLost {
+		shard.EndRest(job.Outcome{State: job.Failed, Reason: job.Abandoned, Answer: []byte(abandoned)}, now)
+		d.observe.abandoned(ctx, shard)
+		return d.store.CloseShard(ctx, shard)
 	}
-	return d.newWorker(run, shard, op, now.Add(d.opts.Slice)).work(ctx, m)
+	return d.store.ClaimShard(ctx, shard)
+}
+
+// paced gives m a slot in the hub's allowance for what is left of its shard, unless it has one whose time has not passed.
+func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard *job.Shard) (message, error) {
+	if slot := m.slot(); !slot.At.IsZero() && d.now().Sub(slot.At) <= slotLate {
+		return m, nil
+	}
+	g, err := d.pacer.reserve(ctx, op.kind, m.Run, op.costs([]int{shard.Left()}))
+	if err != nil {
+		return m, err
+	}
+	if len(g.slots) == 0 {
+		// The run's part of the horizon is taken. The message comes back when some of it is free, and asks again.
+		return m.in(pace.Slot{At: g.again.Add(slotAhead + hold + time.Second)}), nil
+	}
+	return m.in(g.slots[0]), nil
 }
 
 const (

@@ -16,7 +16,6 @@ const (
 	superviseSilent = 10 * time.Second // at most, while a run is blocked
 	superviseTries  = 5
 	maxChecks       = 50 // open shards looked at in one pass
-	sendsAtOnce     = 16
 	closesAtOnce    = 8
 )
 
@@ -216,44 +215,6 @@ func (s *supervision) allCounted() bool {
 	return len(s.open) == 0 && s.run.ClosedShards == s.run.Enqueued
 }
 
-// enqueue opens planned shards up to the horizon and sends their messages.
-func (s *supervision) enqueue(ctx context.Context) error {
-	horizon := max(s.d.opts.OpenShards, 3*len(s.done))
-	room := min(horizon-len(s.open), s.plan.Shards-s.run.Enqueued)
-	for room > 0 {
-		from := s.run.Enqueued
-		to := from + min(room, tablestore.MaxPerWrite)
-		sizes, err := s.d.store.ShardSizes(ctx, s.run.ID, from, to)
-		if err != nil {
-			return err
-		}
-		opened := make([]tablestore.Underway, len(sizes))
-		for i, size := range sizes {
-			opened[i] = tablestore.Underway{Number: from + i, Devices: size, CheckAt: s.now.Add(s.d.opts.Lease)}
-			s.run.Live = s.run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
-		}
-		s.run.Enqueued = to
-		if err := s.d.store.Grow(ctx, tablestore.Growth{Run: s.run, Opened: opened}); err != nil {
-			return err
-		}
-		s.dirty = false
-		if err := s.d.sendShards(ctx, s.run.ID, opened, false); err != nil {
-			return err
-		}
-		room -= to - from
-	}
-	return nil
-}
-
-func (d *Dispatcher) sendShards(ctx context.Context, runID string, shards []tablestore.Underway, probe bool) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(sendsAtOnce)
-	for _, u := range shards {
-		g.Go(func() error { return d.send(ctx, message{Kind: kindShard, Run: runID, Shard: u.Number, Probe: probe}, 0) })
-	}
-	return g.Wait()
-}
-
 // resend sends the messages again that were dropped while the run was blocked.
 func (s *supervision) resend(ctx context.Context) error {
 	if !s.plan.Done {
@@ -262,7 +223,11 @@ func (s *supervision) resend(ctx context.Context) error {
 		}
 	}
 	s.run.Resend, s.dirty = false, true
-	return s.d.sendShards(ctx, s.run.ID, s.open, false)
+	again := make([]message, len(s.open))
+	for i, u := range s.open {
+		again[i] = message{Run: s.run.ID, Shard: u.Number}
+	}
+	return s.d.sendShards(ctx, again)
 }
 
 // repair looks after shards and plans on which nobody works although somebody should.
@@ -304,7 +269,7 @@ func (s *supervision) check(ctx context.Context, u tablestore.Underway) error {
 	if err := s.d.store.MarkChecked(ctx, s.run.ID, u); err != nil {
 		return err
 	}
-	return s.d.sendShards(ctx, s.run.ID, []tablestore.Underway{u}, false)
+	return s.d.sendShards(ctx, []message{{Run: s.run.ID, Shard: u.Number}})
 }
 
 // blocked asks the hub again when it is time, by one call or one query.
@@ -326,7 +291,7 @@ func (s *supervision) blocked(ctx context.Context) error {
 		if err != nil || idle == nil {
 			return err
 		}
-		return s.d.sendShards(ctx, s.run.ID, []tablestore.Underway{*idle}, true)
+		return s.d.sendShards(ctx, []message{{Run: s.run.ID, Shard: idle.Number, Probe: true}})
 	}
 	s.run.Resend = true
 	return s.become(job.StatusRunning)

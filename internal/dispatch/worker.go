@@ -11,10 +11,14 @@ import (
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
 // hold is how long a call waits for a throttled hub inside an invocation. A longer wait goes back to the queue.
 const hold = 2 * time.Second
+
+// spread is the least time for which calls are kept apart.
+const spread = time.Millisecond
 
 // mergeTries is how often outcomes are merged into a shard that others keep writing.
 const mergeTries = 5
@@ -30,6 +34,7 @@ type worker struct {
 	shard *job.Shard
 	owner string
 	until time.Time // no new call starts from here on
+	slot  pace.Slot // of the hub's allowance, over which calls are spread
 	local bool      // the invocation that works sees to the end of the run itself
 	watch *sliceWatch
 
@@ -133,7 +138,11 @@ func (w *worker) callAll(ctx, starting context.Context, probe bool) {
 		todo = todo[1:]
 	}
 	var calls sync.WaitGroup
-	for _, i := range todo {
+	for n, i := range todo {
+		at := w.slot.At.Add(w.slot.For / time.Duration(len(todo)) * time.Duration(n))
+		if early := at.Sub(w.d.now()); early > spread && sleep(starting, early) != nil {
+			break
+		}
 		calls.Go(func() { w.call(ctx, starting, i) })
 	}
 	calls.Wait()
@@ -161,6 +170,9 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 		if v == throttled {
 			w.update(e.Undo)
 			w.d.gate.throttled(started, waitOf(err))
+			if err := w.d.pacer.throttled(ctx, w.op.kind, waitOf(err)); err != nil {
+				w.log.Warn("the ledger did not learn that the hub throttles; the next refusal tells it", "error", err)
+			}
 			continue
 		}
 		w.d.gate.leave()

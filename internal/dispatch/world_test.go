@@ -415,4 +415,3 @@ func (h *testHub) called(id string) int {
 	defer h.mu.Unlock()
 	return h.calls[id]
 }
-

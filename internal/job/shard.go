@@ -40,13 +40,17 @@ func (c Claim) Take(owner string, now time.Time, d time.Duration) Claim {
 func (c Claim) Release() Claim { return Claim{} }
 
 // Done reports whether every execution is in a final state.
-func (s *Shard) Done() bool {
+func (s *Shard) Done() bool { return s.Left() == 0 }
+
+// Left is how many executions are not in a final state.
+func (s *Shard) Left() int {
+	n := 0
 	for i := range s.Executions {
 		if !s.Executions[i].State.Final() {
-			return false
+			n++
 		}
 	}
-	return true
+	return n
 }
 
 // EndRest ends every execution that is not final with o, at now.

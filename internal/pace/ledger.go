@@ -66,6 +66,11 @@ func (l *Ledger) Reserve(now time.Time, runID string, rate float64, costs []int)
 	return slots, again
 }
 
+// Knows reports whether the ledger counts runID among those that share the allowance, and will for a while.
+func (l *Ledger) Knows(now time.Time, runID string) bool {
+	return now.Sub(l.Runs[runID].Seen) < forget/2
+}
+
 // part gives the run's part, and forgets runs that ask no more.
 func (l *Ledger) part(now time.Time, runID string) Part {
 	for id, p := range l.Runs {

@@ -81,9 +81,9 @@ func TestRunsShareAnAllowance(t *testing.T) {
 	require.InDelta(t, shared["a"], shared["c"], 2)
 	all := got["a"] + got["b"] + got["c"]
 	require.GreaterOrEqual(t, all, rate*5*60/100, "nothing of the allowance is lost")
-	require.LessOrEqual(t, all, rate*(5*60+10)/100+len(got), "the horizon, and the slots that reach beyond it")
+	require.LessOrEqual(t, all, rate*(5*60+10)/100+2*len(got), "the horizon, and the slots that reach beyond it")
 	for run, at := range first {
-		require.LessOrEqual(t, at.Sub(noon.Add(begins[run])), pace.Horizon+3*time.Second, run)
+		require.LessOrEqual(t, at.Sub(noon.Add(begins[run])), pace.Horizon+3*2500*time.Millisecond, run)
 	}
 }
 

@@ -1,0 +1,48 @@
+package dispatch
+
+import (
+	"context"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+)
+
+// enqueue opens planned shards up to the horizon, in number and in the hub's allowance, and sends their messages.
+func (s *supervision) enqueue(ctx context.Context) error {
+	horizon := max(s.d.opts.OpenShards, 3*len(s.done))
+	room := min(horizon-len(s.open), s.plan.Shards-s.run.Enqueued)
+	for room > 0 {
+		from := s.run.Enqueued
+		sizes, err := s.d.store.ShardSizes(ctx, s.run.ID, from, from+min(room, tablestore.MaxPerWrite))
+		if err != nil {
+			return err
+		}
+		op, err := s.d.operation(ctx, s.run)
+		if err != nil {
+			return err
+		}
+		g, err := s.d.pacer.reserve(ctx, op.kind, s.run.ID, op.costs(sizes))
+		if err != nil || len(g.slots) == 0 {
+			return err
+		}
+		opened, messages := make([]tablestore.Underway, len(g.slots)), make([]message, len(g.slots))
+		for i, slot := range g.slots {
+			opened[i] = tablestore.Underway{Number: from + i, Devices: sizes[i], CheckAt: checkAt(s.now, slot).Add(s.d.opts.Lease)}
+			messages[i] = message{Run: s.run.ID, Shard: from + i}.in(slot)
+			s.run.Live = s.run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, sizes[i]))
+		}
+		s.run.Enqueued += len(opened)
+		if err := s.d.store.Grow(ctx, tablestore.Growth{Run: s.run, Opened: opened}); err != nil {
+			return err
+		}
+		s.dirty = false
+		if err := s.d.sendShards(ctx, messages); err != nil {
+			return err
+		}
+		room -= len(sizes)
+		if len(opened) < len(sizes) {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+)
+
+const (
+	// slotAhead is how long before its slot a shard's message is to arrive: the host polls a queue about once a second.
+	slotAhead = 2 * time.Second
+	// slotLate is how late a shard may begin and keep its slot.
+	slotLate = time.Second
+	// ledgerTries is how often a ledger is read again that somebody else writes too.
+	ledgerTries = 20
+	ledgerPause = 10 * time.Millisecond
+)
+
+// pacer hands out slots of the hub's allowances, which all processes share by ledgers in storage. An allowance without
+// limit costs nothing.
+type pacer struct {
+	store *tablestore.Store
+	rates pace.Rates
+	now   func() time.Time
+
+	mu    sync.Mutex
+	noted map[pace.Operation]time.Time // when the ledger last learnt of a refusal
+}
+
+// grant is what a run got of an allowance: slots for its first operations in order, and when to ask for more if some are
+// missing.
+type grant struct {
+	slots []pace.Slot
+	again time.Time
+}
+
+// reserve asks for slots for operations of the given costs.
+func (p *pacer) reserve(ctx context.Context, op pace.Operation, runID string, costs []int) (grant, error) {
+	rate := p.rates[op]
+	if rate == 0 || len(costs) == 0 {
+		return grant{slots: make([]pace.Slot, len(costs))}, nil
+	}
+	for try := 1; ; try++ {
+		ledger, rev, err := p.store.Ledger(ctx, op)
+		if err != nil {
+			return grant{}, err
+		}
+		known := ledger.Knows(p.now(), runID)
+		var g grant
+		g.slots, g.again = ledger.Reserve(p.now(), runID, rate, costs)
+		if len(g.slots) == 0 && known {
+			return g, nil
+		}
+		err = p.store.SaveLedger(ctx, op, ledger, rev)
+		if !errors.Is(err, job.ErrConflict) || try == ledgerTries {
+			return g, err
+		}
+		if err := sleep(ctx, rand.N(ledgerPause)); err != nil {
+			return grant{}, err
+		}
+	}
+}
+
+// throttled tells the ledger that the hub refused an operation, once a second at most.
+func (p *pacer) throttled(ctx context.Context, op pace.Operation, wait time.Duration) error {
+	if p.rates[op] == 0 || !p.news(op) {
+		return nil
+	}
+	for try := 1; ; try++ {
+		ledger, rev, err := p.store.Ledger(ctx, op)
+		if err != nil || !ledger.Throttle(p.now(), wait) {
+			return err
+		}
+		err = p.store.SaveLedger(ctx, op, ledger, rev)
+		if !errors.Is(err, job.ErrConflict) || try == ledgerTries {
+			return err
+		}
+	}
+}
+
+func (p *pacer) news(op pace.Operation) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	if now.Sub(p.noted[op]) < time.Second {
+		return false
+	}
+	p.noted[op] = now
+	return true
+}
+
+// costs gives what calling all devices of shards of the given sizes takes of an operation's allowance.
+func (o *operation) costs(sizes []int) []int {
+	costs := make([]int, len(sizes))
+	for i, n := range sizes {
+		costs[i] = n * o.cost
+	}
+	return costs
+}
