@@ -119,8 +119,7 @@ type opening struct {
 
 	grant  grant
 	opened []tablestore.Underway
-	taken  int  // how many of them are carried out here
-	begins bool // the chain of supervise messages
+	taken  int // how many of them are carried out here
 }
 
 // store writes the opening, again when only the run was changed by somebody else meanwhile.
@@ -166,7 +165,7 @@ func (o *opening) room() int {
 // open lists the shards that the run can take, claims those that are carried out here, and counts them in the run.
 func (o *opening) open(now time.Time) {
 	run, d := o.p.run, o.p.d
-	o.opened, o.begins, o.taken = nil, false, 0
+	o.opened, o.taken = nil, 0
 	for _, s := range o.shards {
 		s.Claim = job.Claim{}
 	}
@@ -180,9 +179,7 @@ func (o *opening) open(now time.Time) {
 		o.opened = append(o.opened, tablestore.Underway{Number: s.Number, Devices: size, CheckAt: checkAt(now, slot).Add(d.opts.Lease)})
 		run.Live = run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
 	}
-	if run.Enqueued += len(o.opened); len(o.opened) > 0 && run.Generation == 0 {
-		run.Generation, run.SupervisedAt, o.begins = 1, now, true
-	}
+	run.Enqueued += len(o.opened)
 }
 
 // checkAt is when work on a shard that is opened now is to begin.
@@ -199,11 +196,6 @@ func (o *opening) start(ctx context.Context) error {
 	p.local.release(o.mine - o.taken)
 	for i, s := range o.shards[:o.taken] {
 		p.local.start(ctx, s, o.grant.slots[i])
-	}
-	if o.begins {
-		if err := p.d.sendSupervise(ctx, p.run.ID, 1, superviseEvery); err != nil {
-			return err
-		}
 	}
 	var messages []message
 	for i := o.taken; i < len(o.opened); i++ {

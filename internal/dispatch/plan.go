@@ -54,9 +54,10 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 	return p.carryOut(ctx, in.Owner)
 }
 
-// begin makes a scheduled run a running one and gives the run as it is then.
+// begin makes a scheduled run a running one, begins the chain of its supervise messages, and gives the run as it is then.
 func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) {
-	return d.change(ctx, runID, func(run *job.Run) (bool, error) {
+	began := false
+	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
 		if run.Status != job.StatusScheduled {
 			return false, nil
 		}
@@ -65,12 +66,16 @@ func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) 
 			return false, err
 		}
 		now := d.now()
-		run.SupervisedAt = now
+		run.SupervisedAt, run.Generation, began = now, 1, true
 		if rec.MaxExecutionTimeInSeconds > 0 {
 			run.Deadline = now.Add(time.Duration(rec.MaxExecutionTimeInSeconds) * time.Second)
 		}
 		return true, run.Become(job.StatusRunning, now)
 	})
+	if err == nil && began {
+		err = d.sendSupervise(ctx, runID, 1, superviseEvery)
+	}
+	return run, err
 }
 
 // planner selects one stretch, and opens what can be worked on.
@@ -204,7 +209,8 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	switch {
 	case !p.plan.Done && (over || p.done && waiting == 0):
 		err = p.store(ctx, true, true)
-	case waiting >= planShards*job.ShardSize, waiting > 0 && now.Sub(p.marks[0].at) >= planFlush:
+	case waiting >= planShards*job.ShardSize, waiting > 0 && now.Sub(p.marks[0].at) >= planFlush,
+		p.done && waiting > 0 && !p.local.accepting():
 		err = p.store(ctx, true, false)
 	case over || p.blocked || !p.local.free():
 	case !p.opens():
@@ -214,13 +220,17 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	case waiting > 0 && len(p.suspects) == 0: // to look suspects up costs a read of the whole plan
 		err = p.store(ctx, false, false)
 	}
-	if err != nil || p.stopped {
+	if err != nil {
 		return true, err
+	}
+	if p.stopped {
+		return true, p.leave(ctx)
 	}
 	if over && !p.plan.Done {
 		return true, p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
 	}
-	return over || p.plan.Done && (p.run.Enqueued == p.plan.Shards || p.d.planners.Load() > maxPatient), nil
+	idle := p.run.Enqueued == p.plan.Shards || !p.local.accepting() || p.d.planners.Load() > maxPatient
+	return over || p.plan.Done && idle, nil
 }
 
 // look renews the claim and watches whether the run still wants devices.
@@ -236,8 +246,21 @@ func (p *planner) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.stopped = !p.blocked && run.Status != job.StatusRunning
-	return nil
+	if p.blocked || run.Status == job.StatusRunning {
+		return nil
+	}
+	err = p.refresh(ctx) // the first view may be old
+	p.stopped = p.run.Status != job.StatusRunning
+	return err
+}
+
+// leave ends a stretch whose run wants no more devices for now. The message of whoever lets the run go on must not wait for
+// this stretch's claim: one that came before the claim was released is replaced.
+func (p *planner) leave(ctx context.Context) error {
+	if err := p.refresh(ctx); err != nil || p.run.Status != job.StatusRunning || p.plan.Done {
+		return err
+	}
+	return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
 }
 
 // resolve finds out which suspects are new. Everything else that was selected is in storage or pending.
@@ -291,8 +314,11 @@ func (p *planner) failed(ctx context.Context, err error) error {
 		p.token = ""
 		p.marks = []mark{{len(p.pending), "", p.d.now()}}
 	}
-	if err := p.store(ctx, true, true); err != nil || p.stopped {
+	if err := p.store(ctx, true, true); err != nil {
 		return err
+	}
+	if p.stopped {
+		return p.leave(ctx)
 	}
 	if he.Kind != iothub.Throttled && he.Kind != iothub.Rejected {
 		return p.d.block(ctx, p.run.ID, trouble{fault: he, planning: true, probe: p.blocked})

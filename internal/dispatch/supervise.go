@@ -53,19 +53,13 @@ func (d *Dispatcher) sendSupervise(ctx context.Context, runID string, generation
 	return d.send(ctx, message{Kind: kindSupervise, Run: runID, Generation: generation}, delay)
 }
 
-// advance is a pass outside the chain of supervise messages; it begins the chain when there is none yet.
+// advance is a pass outside the chain of supervise messages.
 func (d *Dispatcher) advance(ctx context.Context, runID string) (*job.Run, error) {
 	run, err := d.store.Run(ctx, runID)
 	if err != nil || run.Status.Ended() {
 		return run, err
 	}
-	if run.Generation > 0 {
-		return run, d.pass(ctx, run, 0)
-	}
-	if err = d.pass(ctx, run, 1); lostRace(err) {
-		err = d.sendSupervise(ctx, run.ID, 1, superviseEvery) // the generation may be stored
-	}
-	return run, err
+	return run, d.pass(ctx, run, 0)
 }
 
 // supervision is one pass over a run.

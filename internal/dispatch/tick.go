@@ -109,12 +109,6 @@ func (d *Dispatcher) repair(ctx context.Context, jobID string) error {
 			return d.send(ctx, message{Kind: kindPlan, Run: run.ID}, 0)
 		}
 		return nil
-	case silent > d.opts.Silence && run.Generation == 0:
-		// The planner died before the first supervision.
-		if err := d.send(ctx, message{Kind: kindPlan, Run: run.ID}, 0); err != nil {
-			return err
-		}
-		return d.wake(ctx, run)
 	case silent > d.opts.Silence:
 		return d.wake(ctx, run)
 	}
