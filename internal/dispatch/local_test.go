@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -99,6 +98,6 @@ func TestSeenForgetsNothing(t *testing.T) {
 	for _, l := range s.layers {
 		words += len(l.bits)
 	}
-	require.LessOrEqual(t, 8*words, 12<<20, fmt.Sprintf("bytes in %d layers", len(s.layers)))
+	require.LessOrEqual(t, 8*words, 12<<20, "bytes in %d layers", len(s.layers))
 	t.Logf("%d devices: %d false alarms, %d bytes", devices, wrong, 8*words)
 }

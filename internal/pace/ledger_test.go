@@ -21,9 +21,13 @@ func TestTheRatesAreTheDocumentedOnes(t *testing.T) {
 		units                   int
 		methods, twins, queries float64 // queries a minute
 	}{
-		{"F1", 1, 40, 50, 20}, {"S1", 1, 40, 50, 20}, {"S1", 20, 800, 100, 400},
-		{"S2", 1, 120, 50, 20}, {"S2", 10, 1200, 50, 200},
-		{"S3", 1, 6144, 250, 1000}, {"S3", 2, 12288, 500, 2000},
+		{"F1", 1, 40, 50, 20},
+		{"S1", 1, 40, 50, 20},
+		{"S1", 20, 800, 100, 400},
+		{"S2", 1, 120, 50, 20},
+		{"S2", 10, 1200, 50, 200},
+		{"S3", 1, 6144, 250, 1000},
+		{"S3", 2, 12288, 500, 2000},
 	} {
 		rates, err := pace.RatesOf(row.tier, row.units)
 		require.NoError(t, err)
@@ -42,7 +46,8 @@ func TestSlotsFollowOneAnother(t *testing.T) {
 	var l pace.Ledger
 	slots, again := l.Reserve(noon, "a", 40, []int{100, 100, 50, 100, 100, 100, 100})
 	require.Equal(t, []pace.Slot{
-		{At: noon, For: 2500 * time.Millisecond}, {At: noon.Add(2500 * time.Millisecond), For: 2500 * time.Millisecond},
+		{At: noon, For: 2500 * time.Millisecond},
+		{At: noon.Add(2500 * time.Millisecond), For: 2500 * time.Millisecond},
 		{At: noon.Add(5 * time.Second), For: 1250 * time.Millisecond},
 		{At: noon.Add(6250 * time.Millisecond), For: 2500 * time.Millisecond},
 		{At: noon.Add(8750 * time.Millisecond), For: 2500 * time.Millisecond},

@@ -154,7 +154,7 @@ func embedded(resp *http.Response) []reply {
 			return parts
 		}
 		body, _ := io.ReadAll(io.LimitReader(part.Body, maxReplyBody)) // a body without a length runs into the next part
-		_ = part.Body.Close()                                           // a reader over memory
+		_ = part.Body.Close()                                          // a reader over memory
 		parts = append(parts, reply{status: part.StatusCode, header: part.Header, body: body})
 		text = text[len("HTTP/1.1 "):]
 	}
