@@ -122,9 +122,14 @@ func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
+	rates, err := cfg.Pace.Rates()
+	if err != nil {
+		return nil, err
+	}
 	a := &app{store: tablestore.New(tables, hub.HostName(), nil), hub: hub.HostName(), tel: w.tel}
 	a.jobs = dispatch.New(a.store, queue, hub, dispatch.Options{
-		Logger: w.logger, Tracer: w.tel.Tracer, Meter: w.tel.Meter, Tick: cfg.TickInterval, CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(),
+		Logger: w.logger, Tracer: w.tel.Tracer, Meter: w.tel.Meter, Tick: cfg.TickInterval,
+		CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(), Rates: rates,
 		Notify: dispatch.Notify{Sender: sender, JobJSON: api.JobJSON},
 	})
 	a.http = api.New(api.Options{

@@ -281,6 +281,8 @@ module app 'modules/app.bicep' = {
     packageContainerName: storage.outputs.packageContainerName
     componentName: monitoring.outputs.componentName
     iotHubHostName: hubAccess.outputs.hostName
+    iotHubTier: hubAccess.outputs.sku
+    iotHubUnits: hubAccess.outputs.capacity
     timerSchedule: timerSchedule
     logLevel: logLevel
     maxCallsInFlight: maxCallsInFlight

@@ -49,6 +49,12 @@ param timerSchedule string
 @description('FLEETJOBS_LOG_LEVEL.')
 param logLevel string
 
+@description('FLEETJOBS_HUB_TIER.')
+param iotHubTier string
+
+@description('FLEETJOBS_HUB_UNITS.')
+param iotHubUnits int
+
 @description('FLEETJOBS_MAX_CALLS_IN_FLIGHT.')
 param maxCallsInFlight int
 
@@ -141,6 +147,8 @@ var handlerSettings = [
   { name: 'AzureWebJobsStorage__credential', value: 'managedidentity' }
   { name: 'AzureWebJobsStorage__clientId', value: identity.properties.clientId }
   { name: 'IOTHUB_HOSTNAME', value: iotHubHostName }
+  { name: 'FLEETJOBS_HUB_TIER', value: iotHubTier }
+  { name: 'FLEETJOBS_HUB_UNITS', value: string(iotHubUnits) }
   { name: 'FLEETJOBS_TIMER_SCHEDULE', value: timerSchedule }
   { name: 'FLEETJOBS_LOG_LEVEL', value: logLevel }
   { name: 'FLEETJOBS_MAX_CALLS_IN_FLIGHT', value: string(maxCallsInFlight) }

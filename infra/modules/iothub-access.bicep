@@ -28,3 +28,9 @@ output hubId string = hub.id
 
 @description('Host name of the hub.')
 output hostName string = hub.properties.hostName
+
+@description('Tier of the hub, such as S1.')
+output sku string = hub.sku.name
+
+@description('Units of the hub.')
+output capacity int = hub.sku.capacity

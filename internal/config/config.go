@@ -33,6 +33,7 @@ type Config struct {
 	Storage  Storage
 	Platform Platform
 	OTel     OTel
+	Pace     Pace
 	Notify   Notify
 
 	// PublicURL is the base of absolute links, without a trailing slash. The

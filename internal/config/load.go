@@ -35,6 +35,7 @@ func Load(environ []string) (Config, error) {
 	c.Storage.check(&f)
 	c.OTel.check(&f)
 	c.Notify.check(&f)
+	c.Pace.check(&f)
 	c.checkPublicURL(&f)
 	c.checkSchedule(&f)
 	c.checkNumbers(&f, settings)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/fleetjobs/fleetjobs/internal/azurite"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
 // settings gives the app's settings as KEY=VALUE. What a developer's environment may hold for another deployment is emptied,
@@ -17,6 +18,7 @@ func (s *Stack) settings() []string {
 		"AzureWebJobsStorage":         s.StorageConnectionString,
 		"FLEETJOBS_PUBLIC_URL":        s.URL,
 		"FLEETJOBS_TIMER_SCHEDULE":    "*/10 * * * * *",
+		"FLEETJOBS_HUB_TIER":          pace.Unmetered,
 		"FUNCTIONS_WORKER_RUNTIME":    "custom",
 		"IOTHUB_CA_FILE":              s.CAFile,
 		"IOTHUB_CONNECTION_STRING":    s.HubConnectionString,
@@ -31,12 +33,30 @@ func (s *Stack) settings() []string {
 	} {
 		all[name] = ""
 	}
+	s.pace(all)
 	maps.Copy(all, s.options.SettingsOverrides)
 	list := make([]string, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		list = append(list, name+"="+all[name])
 	}
 	return list
+}
+
+// pace has the app keep the pace of a simulated hub that throttles, on that hub's clock.
+func (s *Stack) pace(settings map[string]string) {
+	throttle := s.options.Throttle
+	rates, err := pace.RatesOf(string(throttle.Tier), max(1, throttle.Units))
+	if err != nil {
+		return // no tier, or a basic one, of which fleetjobs knows nothing
+	}
+	scale := max(1, s.options.TimeScale)
+	for name, rate := range map[string]float64{
+		"FLEETJOBS_METHODS_PER_SECOND":      rates[pace.Methods] * scale,
+		"FLEETJOBS_TWIN_UPDATES_PER_SECOND": rates[pace.TwinUpdates] * scale,
+		"FLEETJOBS_QUERIES_PER_MINUTE":      rates[pace.Queries] * 60 * scale,
+	} {
+		settings[name] = strconv.FormatFloat(rate, 'f', -1, 64)
+	}
 }
 
 // choosePort finds a free port if none is wanted: the app must know its own address before it starts.

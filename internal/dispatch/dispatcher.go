@@ -39,9 +39,6 @@ type Options struct {
 	// Tracer and Meter record what is done; by default nothing is recorded.
 	Tracer trace.Tracer
 	Meter  metric.Meter
-	// Allowance gives the calls per second that the hub allows for an operation (method, twin, query), for the metric that
-	// calls are compared with. nil: not known.
-	Allowance func(operation string) (perSecond float64, known bool)
 	// Tick is the time between two timer ticks, 10 s. What is due within two of them is started.
 	Tick time.Duration
 	// CallsInFlight is how many device calls one process has under way at most, 512.

@@ -43,7 +43,7 @@ func newObserver(opts Options, g *gate) *observer {
 	if meter == nil {
 		meter = metricnoop.NewMeterProvider().Meter("")
 	}
-	if err := o.measure(meter, g, opts.Allowance); err != nil {
+	if err := o.measure(meter, g, opts.Rates); err != nil {
 		o.log.Warn("some metrics are missing", "error", err)
 	}
 	return o

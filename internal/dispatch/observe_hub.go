@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
 )
 
@@ -22,6 +23,11 @@ const (
 
 func (op hubOperation) String() string {
 	return [hubOperations]string{"method", "twin", "query"}[op]
+}
+
+// allowance is what op uses.
+func (op hubOperation) allowance() pace.Operation {
+	return [hubOperations]pace.Operation{pace.Methods, pace.TwinUpdates, pace.Queries}[op]
 }
 
 // hubMeter counts the calls of a process.

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
 // instruments are those that are written to where something happens; the others are read when metrics are exported.
@@ -26,7 +27,7 @@ func seconds() metric.HistogramOption {
 }
 
 // measure makes the instruments and lets the meter read the process's counts. It fails only if the names are wrong.
-func (o *observer) measure(meter metric.Meter, g *gate, allowance func(operation string) (perSecond float64, known bool)) error {
+func (o *observer) measure(meter metric.Meter, g *gate, rates pace.Rates) error {
 	var errs [5]error
 	o.transitions, errs[0] = meter.Int64Counter("fleetjobs.job.transitions", metric.WithUnit("{job}"),
 		metric.WithDescription("Jobs that came into a status"))
@@ -41,7 +42,7 @@ func (o *observer) measure(meter metric.Meter, g *gate, allowance func(operation
 	if err := errors.Join(errs[:]...); err != nil {
 		return fmt.Errorf("making instruments: %w", err)
 	}
-	return errors.Join(o.measureJobs(meter), o.measureHub(meter, allowance), o.measureGate(meter, g))
+	return errors.Join(o.measureJobs(meter), o.measureHub(meter, rates), o.measureGate(meter, g))
 }
 
 // jobsStale is how old a count of jobs may be: the timer runs on one instance, which changes.
@@ -66,7 +67,7 @@ func (o *observer) measureJobs(meter metric.Meter) error {
 	return err
 }
 
-func (o *observer) measureHub(meter metric.Meter, allowance func(string) (float64, bool)) error {
+func (o *observer) measureHub(meter metric.Meter, rates pace.Rates) error {
 	_, err := meter.Int64ObservableCounter("fleetjobs.hub.calls", metric.WithUnit("{call}"),
 		metric.WithDescription("Requests to the hub, by operation"), metric.WithInt64Callback(o.observeHub(func(op hubOperation) int64 {
 			return o.calls[op].Load()
@@ -75,14 +76,14 @@ func (o *observer) measureHub(meter metric.Meter, allowance func(string) (float6
 		metric.WithDescription("Requests that the hub throttled, by operation"), metric.WithInt64Callback(o.observeHub(func(op hubOperation) int64 {
 			return o.throttles[op].Load()
 		})))
-	if allowance == nil {
+	if len(rates) == 0 {
 		return errors.Join(err, err2)
 	}
 	_, err3 := meter.Float64ObservableGauge("fleetjobs.hub.allowance", metric.WithUnit("{call}/s"),
 		metric.WithDescription("Calls per second that the hub allows the deployment, by operation"),
 		metric.WithFloat64Callback(func(_ context.Context, out metric.Float64Observer) error {
 			for op := range hubOperations {
-				if perSecond, known := allowance(op.String()); known {
+				if perSecond := rates[op.allowance()]; perSecond > 0 {
 					out.Observe(perSecond, metric.WithAttributes(operationKey.String(op.String())))
 				}
 			}

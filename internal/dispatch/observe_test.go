@@ -22,6 +22,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
 	"github.com/fleetjobs/fleetjobs/internal/telemetry/tracectx"
 )
@@ -262,7 +263,7 @@ func TestMetricsShowCallsBesideTheAllowance(t *testing.T) {
 	g := newGate(512, time.Now)
 	o := newObserver(Options{
 		Logger: slog.New(slog.DiscardHandler), Now: time.Now, Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test"),
-		Allowance: func(op string) (float64, bool) { return 40, op == "method" },
+		Rates: pace.Rates{pace.Methods: 40},
 	}, g)
 	hub := observedHub{Hub: nullHub{}, o: o, gate: g}
 	_, _ = hub.InvokeMethod(t.Context(), "dev-1", nil)

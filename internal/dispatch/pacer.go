@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/pace"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
@@ -94,6 +95,34 @@ func (p *pacer) news(op pace.Operation) bool {
 	p.noted[op] = now
 	return true
 }
+
+const (
+	previews       = "previews" // all of them are one user of the allowance, beside the runs
+	patientPreview = 5 * time.Second
+)
+
+// ask makes a query for somebody who waits for the answer. Where the hub's allowance leaves none within a few seconds, the
+// error is as if the hub had refused.
+func (d *Dispatcher) ask(ctx context.Context, query string, most int) (iothub.Page, error) {
+	g, err := d.pacer.reserve(ctx, pace.Queries, previews, []int{1})
+	if err != nil {
+		return iothub.Page{}, err
+	}
+	at := g.again
+	if len(g.slots) > 0 {
+		at = g.slots[0].At
+	}
+	if wait := at.Sub(d.now()); wait > patientPreview {
+		return iothub.Page{}, &iothub.Error{Kind: iothub.Throttled, Op: iothub.OpQuery, Message: usedUp, Wait: wait}
+	} else if wait > 0 {
+		if err := sleep(ctx, wait); err != nil {
+			return iothub.Page{}, err
+		}
+	}
+	return d.hub.QueryPage(ctx, query, "", most)
+}
+
+const usedUp = "the hub's allowance of queries is used up"
 
 // costs gives what calling all devices of shards of the given sizes takes of an operation's allowance.
 func (o *operation) costs(sizes []int) []int {

@@ -96,7 +96,7 @@ func (r *reader) turn(ctx context.Context) error {
 	case wait <= 0:
 		return nil
 	case wait > time.Second && r.d.planners.Load() > maxPatient, r.d.now().Add(wait).After(r.until):
-		return &iothub.Error{Kind: iothub.Throttled, Op: iothub.OpQuery, Message: "the allowance of queries is used up", Wait: wait}
+		return &iothub.Error{Kind: iothub.Throttled, Op: iothub.OpQuery, Message: usedUp, Wait: wait}
 	}
 	return sleep(ctx, wait)
 }

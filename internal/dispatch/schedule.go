@@ -161,7 +161,7 @@ func (d *Dispatcher) CheckTarget(ctx context.Context, def job.Definition) ([]str
 	if doubts == nil {
 		return warnings, nil
 	}
-	_, err = d.hub.QueryPage(ctx, condition.Query("deviceId"), "", 1)
+	_, err = d.ask(ctx, condition.Query("deviceId"), 1)
 	switch iothub.KindOf(err) {
 	case iothub.None:
 		return warnings, err
@@ -219,11 +219,11 @@ func (d *Dispatcher) Preview(ctx context.Context, def job.Definition) (Preview, 
 	if err != nil {
 		return Preview{}, fmt.Errorf("queryCondition: %w", err)
 	}
-	count, err := d.hub.QueryPage(ctx, condition.Query("COUNT() AS numberOfDevices"), "", 1)
+	count, err := d.ask(ctx, condition.Query("COUNT() AS numberOfDevices"), 1)
 	if err != nil {
 		return Preview{}, fmt.Errorf("counting the target: %w", err)
 	}
-	first, err := d.hub.QueryPage(ctx, condition.Query("deviceId"), "", previewIDs)
+	first, err := d.ask(ctx, condition.Query("deviceId"), previewIDs)
 	if err != nil {
 		return Preview{}, fmt.Errorf("selecting the first devices of the target: %w", err)
 	}

@@ -1,0 +1,176 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
+)
+
+// stopwatch notes when devices are called.
+type stopwatch struct {
+	mu    sync.Mutex
+	calls []time.Time
+	of    map[string]int // calls of devices by the first letter of their id
+}
+
+func watch(w *world) *stopwatch {
+	s := &stopwatch{of: map[string]int{}}
+	w.hub.answer = func(id string, n int) (iothub.MethodResult, error) {
+		s.mu.Lock()
+		s.calls = append(s.calls, time.Now())
+		s.of[id[:1]]++
+		s.mu.Unlock()
+		return accept(id, n)
+	}
+	return s
+}
+
+// most is the largest number of calls within any stretch of d.
+func (s *stopwatch) most(d time.Duration) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most, from := 0, 0
+	for to := range s.calls {
+		for s.calls[to].Sub(s.calls[from]) > d {
+			from++
+		}
+		most = max(most, to-from+1)
+	}
+	return most
+}
+
+func listOf(prefix string, n int) string {
+	text := ""
+	for i := range n {
+		text += fmt.Sprintf(",%q", fmt.Sprintf("%s-%d", prefix, i))
+	}
+	return `{"jobId":"` + prefix + `","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"deviceIds":[` + text[1:] + `]}`
+}
+
+func TestCallsAreSpreadOverTheAllowance(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Rates = pace.Rates{pace.Methods: 400}
+	w := newWorld(t, opts)
+	calls := watch(w)
+	started := time.Now()
+	run := w.ended(w.create(listOf("dev", 1000)))
+	require.Equal(t, 1000, run.Counts().Of(job.Succeeded))
+	require.GreaterOrEqual(t, time.Since(started), 2300*time.Millisecond, "2.5 s by the allowance, less the last calls' distance")
+	require.LessOrEqual(t, calls.most(time.Second), 500, "a second's allowance, and what a late slot catches up with")
+}
+
+// TestJobsShareAnAllowance: a job that has asked for much holds up a later one only for the horizon's part of it.
+func TestJobsShareAnAllowance(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Rates = pace.Rates{pace.Methods: 300}
+	w := newWorld(t, opts)
+	calls := watch(w)
+	a, b := w.create(listOf("a", 900)), w.create(listOf("b", 900))
+	first := w.ended(a)
+	calls.mu.Lock()
+	done := calls.of["b"]
+	calls.mu.Unlock()
+	require.Equal(t, 900, first.Counts().Of(job.Succeeded))
+	require.Positive(t, done, "b is not behind all of a")
+	require.Equal(t, 900, w.ended(b).Counts().Of(job.Succeeded))
+	require.LessOrEqual(t, calls.most(time.Second), 400)
+}
+
+func TestQueriesKeepTheirOwnPace(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Rates = pace.Rates{pace.Queries: 5}
+	w := newWorld(t, opts)
+	w.hub.populate(1000)
+	calls := watch(w)
+	started := time.Now()
+	run := w.ended(w.create(lockDoor))
+	require.Equal(t, 1000, run.Counts().Of(job.Succeeded))
+	require.GreaterOrEqual(t, time.Since(started), 1800*time.Millisecond, "ten pages, the first at once")
+	require.Less(t, calls.calls[0].Sub(started), time.Second, "the first page's devices do not wait for the others")
+}
+
+// TestARefusalPushesTheLedgerBack: all processes learn from it.
+func TestARefusalPushesTheLedgerBack(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Rates = pace.Rates{pace.Methods: 1000}
+	w := newWorld(t, opts)
+	var once sync.Once
+	w.hub.answer = func(id string, n int) (iothub.MethodResult, error) {
+		var err error
+		once.Do(func() { err = &iothub.Error{Kind: iothub.Throttled, Op: iothub.OpInvokeMethod, Wait: 300 * time.Millisecond} })
+		if err != nil {
+			return iothub.MethodResult{}, err
+		}
+		return accept(id, n)
+	}
+	run := w.ended(w.create(listOf("dev", 300)))
+	require.Equal(t, 300, run.Counts().Of(job.Succeeded))
+	ledger, _, err := w.observer().Ledger(t.Context(), pace.Methods)
+	require.NoError(t, err)
+	require.InDelta(t, 0.8, ledger.Factor, 1e-9)
+}
+
+// TestALateShardTakesANewSlot: the old one is somebody else's time by now.
+func TestALateShardTakesANewSlot(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Rates = pace.Rates{pace.Methods: 10}
+	d := newWorld(t, opts).current().d
+	op := &operation{kind: pace.Methods, cost: 2}
+	shard := newShard("j.0", 0, []string{"a", "b", "c"})
+	m := message{Kind: kindShard, Run: "j.0"}
+	now := d.now()
+	fresh := m.in(pace.Slot{At: now.Add(-slotLate / 2), For: time.Second})
+	kept, err := d.paced(t.Context(), fresh, op, shard)
+	require.NoError(t, err)
+	require.Equal(t, fresh, kept)
+	late, err := d.paced(t.Context(), m.in(pace.Slot{At: now.Add(-2 * slotLate), For: time.Second}), op, shard)
+	require.NoError(t, err)
+	require.False(t, late.slot().At.Before(now.Truncate(time.Millisecond)))
+	require.Equal(t, 600*time.Millisecond, late.slot().For, "three calls of cost two at ten a second")
+	for range 20 {
+		_, err = d.paced(t.Context(), m, op, newShard("j.0", 0, make([]string, 100)))
+		require.NoError(t, err)
+	}
+	none, err := d.paced(t.Context(), m, op, shard)
+	require.NoError(t, err)
+	require.Greater(t, none.early(now), hold, "the run's part of the horizon is taken: the message comes back")
+}
+
+func TestAPreviewDoesNotWaitForLong(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Rates = pace.Rates{pace.Queries: 0.1}
+	w := newWorld(t, opts)
+	w.hub.populate(3)
+	d := w.current().d
+	_, err := d.ask(t.Context(), "SELECT deviceId FROM devices", 1)
+	require.NoError(t, err)
+	_, err = d.ask(t.Context(), "SELECT deviceId FROM devices", 1)
+	require.Equal(t, iothub.Throttled, iothub.KindOf(err))
+	require.InDelta(t, 10*time.Second, waitOf(err), float64(time.Second))
+}
+
+func TestAHubWithoutLimitsCostsNoLedger(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(300)
+	w.ended(w.create(lockDoor))
+	for _, op := range []pace.Operation{pace.Methods, pace.Queries, pace.TwinUpdates} {
+		_, rev, err := w.observer().Ledger(context.Background(), op)
+		require.NoError(t, err)
+		require.Empty(t, rev)
+	}
+}
