@@ -26,8 +26,8 @@ real MQTT (simDevice is the first), and the app from dist/app in a local Functio
 missing or older than its sources. The first start on a machine downloads Azurite from npm.
 
 While it runs, .fleetjobs/dev.env in the current folder holds what other programs need: FLEETJOBS_URL, FLEETJOBS_KEY,
-IOTHUB_CONNECTION_STRING, IOTHUB_CA_FILE, IOTHUB_MQTT and AZURE_STORAGE_CONNECTION_STRING. The job commands find it by
-themselves. .fleetjobs/dev.log has what the parts say.
+FLEETJOBS_HTTPS_URL, IOTHUB_CONNECTION_STRING, IOTHUB_CA_FILE, IOTHUB_MQTT and AZURE_STORAGE_CONNECTION_STRING. The job
+commands find it by themselves. .fleetjobs/dev.log has what the parts say.
 
 Ctrl-C stops everything; a second one does so at once. No process is left behind, not even after kill -9.`,
 		example: `
@@ -38,7 +38,7 @@ fleetjobs dev --devices 10000 --latency "lognormal(80ms,0.6,5s)" --offline 0.02 
 fleetjobs dev --data .fleetjobs/data
 
 # two handler processes behind one address, all ports free ones
-fleetjobs dev --instances 2 --port 0 --hub-port 0 --mqtt-port 0
+fleetjobs dev --instances 2 --port 0 --https-port 0 --hub-port 0 --mqtt-port 0
 
 # in another terminal: the variables for any program
 set -a; . .fleetjobs/dev.env; set +a
@@ -54,6 +54,7 @@ type dev struct {
 	mqttDevices   int
 	outside       stringList
 	port          int
+	tlsPort       int
 	hubPort       int
 	mqttPort      int
 	instances     int
@@ -64,6 +65,7 @@ type dev struct {
 // The ports that dev and hub take unless told otherwise.
 const (
 	apiPort  = 7071 // as Core Tools
+	tlsPort  = 7443
 	hubPort  = 8443
 	mqttPort = 8883 // as IoT Hub
 )
@@ -74,6 +76,7 @@ func (c *dev) flags(fs *flag.FlagSet) {
 	fs.IntVar(&c.mqttDevices, "mqtt-devices", 1, "how `many` devices speak real MQTT: simDevice, simDevice-2, ...")
 	fs.Var(&c.outside, "device", "`id` of a device to register that connects from outside, as 'fleetjobs device' does; may be repeated")
 	fs.IntVar(&c.port, "port", apiPort, "`port` of the HTTP API, 0 for a free one")
+	fs.IntVar(&c.tlsPort, "https-port", tlsPort, "`port` of the same API by HTTPS, 0 for a free one")
 	fs.IntVar(&c.hubPort, "hub-port", hubPort, "`port` of the hub's HTTPS, 0 for a free one")
 	fs.IntVar(&c.mqttPort, "mqtt-port", mqttPort, "`port` of the hub's MQTT over TLS, 0 for a free one")
 	fs.IntVar(&c.instances, "instances", 1, "how `many` handler processes run behind the API")
@@ -130,7 +133,7 @@ func (c *dev) options(log io.Writer) devstack.Options {
 	return devstack.Options{
 		Devices: c.fleet.devices, OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent,
 		Latency: c.fleet.latency, Throttle: c.tier.throttle, TimeScale: c.tier.scale, HubJobs: c.tier.jobs, MQTTDevices: c.mqttDevices, Instances: c.instances,
-		Port: c.port, HubPort: c.hubPort, MQTTPort: c.mqttPort, DataDir: data, AppRoot: c.app,
+		Port: c.port, TLSPort: c.tlsPort, HubPort: c.hubPort, MQTTPort: c.mqttPort, DataDir: data, AppRoot: c.app,
 		Log: slog.New(slog.NewTextHandler(log, nil)), HandlerOutput: log,
 	}
 }
@@ -155,6 +158,7 @@ func variables(s *devstack.Stack) []variable {
 	return []variable{
 		{urlVariable, s.URL},
 		{keyVariable, s.Key},
+		{"FLEETJOBS_HTTPS_URL", s.TLSURL},
 		{"IOTHUB_CONNECTION_STRING", s.HubConnectionString},
 		{"IOTHUB_CA_FILE", s.CAFile},
 		{"IOTHUB_MQTT", s.MQTTAddr},
@@ -195,6 +199,7 @@ func (c *dev) show(out io.Writer, s *devstack.Stack, connections []string) error
 		_, _ = fmt.Fprintf(w, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("HTTP API", "%s/api/jobs", s.URL)
+	line("HTTPS", "%s, certificate by the hub's CA", s.TLSURL)
 	line("key", "%s (header x-functions-key)", s.Key)
 	line("IoT hub", "https://%s, %s simulated", s.Hub.HostName(), devices(c.fleet.devices))
 	line("MQTT", "%s over TLS, %s connected", s.MQTTAddr, devices(c.mqttDevices))
@@ -223,7 +228,7 @@ Ctrl-C stops everything. What the MQTT devices print comes below.
 // portHint adds what to do about a port that is taken.
 func portHint(err error) error {
 	if strings.Contains(err.Error(), "address already in use") {
-		return usagef("stop what uses it (another 'fleetjobs dev'?), or choose other ports: --port, --hub-port and --mqtt-port, 0 for free ones", "%s", err)
+		return usagef("stop what uses it (another 'fleetjobs dev'?), or choose other ports: --port, --https-port, --hub-port and --mqtt-port, 0 for free ones", "%s", err)
 	}
 	return err
 }

@@ -102,7 +102,7 @@ func requireGone(t *testing.T, pids []int) {
 
 func startDev(t *testing.T) (*program, map[string]string) {
 	t.Helper()
-	p := start(t, "dev", "--json", "--devices", "10", "--port", "0", "--hub-port", "0", "--mqtt-port", "0", "--instances", "2")
+	p := start(t, "dev", "--json", "--devices", "10", "--port", "0", "--https-port", "0", "--hub-port", "0", "--mqtt-port", "0", "--instances", "2")
 	var variables map[string]string
 	require.NoError(t, json.Unmarshal([]byte(p.line()), &variables))
 	require.Len(t, p.children(), 4, "two handlers, two of Azurite")

@@ -17,9 +17,9 @@ type Options struct {
 	// MQTTDevices is how many devices run in this process and speak real MQTT: simDevice, simDevice-2 and so on, with the
 	// tags building 1, floor 1, protocol mqtt.
 	MQTTDevices int
-	// Port is that of the HTTP API, HubPort that of the hub's HTTPS, MQTTPort that of the hub's MQTT; all on 127.0.0.1,
-	// 0 for a free one.
-	Port, HubPort, MQTTPort int
+	// Port is that of the HTTP API, TLSPort that of the same by HTTPS, HubPort that of the hub's HTTPS, MQTTPort that of the
+	// hub's MQTT; all on 127.0.0.1, 0 for a free one.
+	Port, TLSPort, HubPort, MQTTPort int
 	// Instances is how many handler processes run behind the one API, default 1.
 	Instances int
 	// DataDir keeps storage, keys and timers between runs; "" forgets them. The hub always begins anew, and jobs are kept

@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -59,15 +60,29 @@ func (s *Stack) pace(settings map[string]string) {
 	}
 }
 
-// choosePort finds a free port if none is wanted: the app must know its own address before it starts.
-func choosePort(wanted int) (int, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(wanted)))
+// choosePorts decides where the app is served, once: it must know its own address before it starts.
+func (s *Stack) choosePorts() error {
+	if s.port != 0 {
+		return nil
+	}
+	ports, err := freePorts(s.options.Port, s.options.TLSPort)
 	if err != nil {
-		return 0, fmt.Errorf("taking the port of the API: %w", err)
+		return fmt.Errorf("taking the ports of the API: %w", err)
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	if err := listener.Close(); err != nil {
-		return 0, fmt.Errorf("taking the port of the API: %w", err)
+	s.port, s.tlsPort = ports[0], ports[1]
+	s.URL, s.TLSURL = fmt.Sprintf("http://127.0.0.1:%d", s.port), fmt.Sprintf("https://localhost:%d", s.tlsPort)
+	return nil
+}
+
+// freePorts checks that ports are free, and finds one for each that is 0.
+func freePorts(wanted ...int) (ports []int, err error) {
+	for _, port := range wanted {
+		listener, listenErr := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if listenErr != nil {
+			return nil, listenErr
+		}
+		defer func() { err = errors.Join(err, listener.Close()) }()
+		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
 	}
-	return port, nil
+	return ports, nil
 }

@@ -18,6 +18,8 @@ import (
 type Stack struct {
 	// URL is the address of the HTTP API, such as http://127.0.0.1:7071, Key its host key.
 	URL, Key string
+	// TLSURL is the same by HTTPS, under the hub's certificate: https://localhost:7443.
+	TLSURL string
 	// HubConnectionString is that of the hub's policy "service", CAFile the certificate that its clients must trust.
 	HubConnectionString, CAFile string
 	// MQTTAddr is where devices connect, as host:port.
@@ -33,6 +35,7 @@ type Stack struct {
 	appRoot string
 	keys    localhost.Keys
 	port    int
+	tlsPort int
 	storage *azurite.Azurite // nil if the storage is not ours
 	closers []func() error   // of what runs, in the order of its start
 }
@@ -110,17 +113,13 @@ const readyTimeout = 60 * time.Second
 
 // startHost starts the functions host and waits until its handlers are ready.
 func (s *Stack) startHost(ctx context.Context) error {
-	if s.port == 0 {
-		port, err := choosePort(s.options.Port)
-		if err != nil {
-			return err
-		}
-		s.port = port
+	if err := s.choosePorts(); err != nil {
+		return err
 	}
-	s.URL = fmt.Sprintf("http://127.0.0.1:%d", s.port)
 	tail := &tail{to: s.options.HandlerOutput}
 	host, err := localhost.Start(context.WithoutCancel(ctx), localhost.Options{
-		AppRoot: s.appRoot, Addr: fmt.Sprintf("127.0.0.1:%d", s.port), Env: s.settings(), Instances: s.options.Instances,
+		AppRoot: s.appRoot, Addr: fmt.Sprintf("127.0.0.1:%d", s.port), TLSAddr: fmt.Sprintf("127.0.0.1:%d", s.tlsPort),
+		TLS: s.Hub.TLSConfig(), Env: s.settings(), Instances: s.options.Instances,
 		Keys: s.keys, EnforceKeys: true, Logger: s.options.Log, HandlerOutput: tail,
 		State: s.dataPath("timers"), StopTimeout: 2 * time.Second, HangTimeout: 10 * time.Second,
 	})

@@ -154,11 +154,8 @@ func (s *Server) listen(ctx context.Context) error {
 		ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog:          slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		// The service speaks HTTP/1.1 only.
-		TLSConfig: &tls.Config{
-			Certificates: []tls.Certificate{s.authority.Server}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
-		},
-		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		TLSConfig:         s.TLSConfig(),
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
 	s.served.Go(func() {
 		if err := s.http.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
@@ -229,6 +226,14 @@ func (s *Server) CAPEM() []byte { return s.authority.PEM }
 
 // CAFile returns the path of a file with [Server.CAPEM].
 func (s *Server) CAFile() string { return s.caFile }
+
+// TLSConfig is that of the HTTPS port, for other servers on localhost that the hub's clients talk to. Like the service it offers
+// HTTP/1.1 only.
+func (s *Server) TLSConfig() *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{s.authority.Server}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+	}
+}
 
 // HostName returns the hub's name for service clients: localhost:PORT.
 func (s *Server) HostName() string { return localhost(s.httpAddr) }

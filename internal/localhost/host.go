@@ -1,7 +1,9 @@
 package localhost
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +23,9 @@ type Options struct {
 	AppRoot string
 	// Addr is where HTTP is served, default "127.0.0.1:0".
 	Addr string
+	// TLSAddr is where HTTPS is served beside HTTP, with TLS; not at all if TLS is nil. Default "127.0.0.1:0".
+	TLSAddr string
+	TLS     *tls.Config
 	// Env holds app settings, KEY=VALUE. The handler sees them on top of this process's environment; %KEY% in
 	// function.json and AzureFunctionsJobHost__ overrides of host.json come from both.
 	Env []string
@@ -60,6 +65,7 @@ type Options struct {
 // Host is a running app.
 type Host struct {
 	url       string
+	tlsAddr   string
 	keys      Keys
 	instances []*instance
 	stats     *statistics
@@ -78,29 +84,46 @@ func Start(ctx context.Context, options Options) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading functions app: %w", err)
 	}
-	addr := options.Addr
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	listeners, err := listen(ctx, options)
 	if err != nil {
 		b.transport.CloseIdleConnections()
 		return nil, fmt.Errorf("starting functions host: %w", err)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	h := &Host{
-		url: "http://" + listener.Addr().String(), keys: b.keys, stats: b.invoker.stats, stop: stop,
+		url: "http://" + listeners[0].Addr().String(), keys: b.keys, stats: b.invoker.stats, stop: stop,
 		done: make(chan struct{}),
+	}
+	if options.TLS != nil {
+		h.tlsAddr = listeners[1].Addr().String()
 	}
 	for i := range b.options.Instances {
 		h.instances = append(h.instances, b.instance(i, stop))
 	}
-	go h.run(ctx, b, listener)
+	go h.run(ctx, b, listeners)
 	return h, nil
 }
 
+// listen takes the port of HTTP and, if it is wanted, that of HTTPS.
+func listen(ctx context.Context, options Options) ([]net.Listener, error) {
+	take := func(addr string) (net.Listener, error) {
+		return (&net.ListenConfig{}).Listen(ctx, "tcp", cmp.Or(addr, "127.0.0.1:0"))
+	}
+	plain, err := take(options.Addr)
+	if err != nil || options.TLS == nil {
+		return []net.Listener{plain}, err
+	}
+	secure, err := take(options.TLSAddr)
+	if err != nil {
+		return nil, errors.Join(err, plain.Close())
+	}
+	config := options.TLS.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	return []net.Listener{plain, tls.NewListener(secure, config)}, nil
+}
+
 // run keeps everything going until ctx ends, and leaves nothing behind.
-func (h *Host) run(ctx context.Context, b *builder, listener net.Listener) {
+func (h *Host) run(ctx context.Context, b *builder, listeners []net.Listener) {
 	defer close(h.done)
 	defer b.transport.CloseIdleConnections()
 	workCtx, giveUp := context.WithCancel(context.WithoutCancel(ctx))
@@ -121,11 +144,13 @@ func (h *Host) run(ctx context.Context, b *builder, listener net.Listener) {
 		Handler: front.handler(ctx, workCtx), ReadHeaderTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
 	}
-	background.Go(func() {
-		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			h.stop(fmt.Errorf("serving http: %w", err))
-		}
-	})
+	for _, listener := range listeners {
+		background.Go(func() {
+			if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				h.stop(fmt.Errorf("serving http: %w", err))
+			}
+		})
+	}
 	<-ctx.Done()
 	h.drain(b.options.StopTimeout)
 	giveUp()
@@ -155,6 +180,9 @@ func closeServer(web *http.Server) {
 
 // URL is the base address of the app, like http://127.0.0.1:7071, without a slash at the end.
 func (h *Host) URL() string { return h.url }
+
+// TLSAddr is where HTTPS is served, as host:port; empty without Options.TLS.
+func (h *Host) TLSAddr() string { return h.tlsAddr }
 
 // HostKey is the default host key, which opens every function of level function.
 func (h *Host) HostKey() string { return h.keys.Host }

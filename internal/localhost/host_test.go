@@ -2,6 +2,8 @@ package localhost
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net/http"
 	"os"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/devca"
 )
 
 const queueTriggerFile = `{"bindings":[{"type":"queueTrigger","direction":"in","name":"msg","queueName":"jobs"},
@@ -368,4 +372,24 @@ func TestRequestsAreSpreadOverInstances(t *testing.T) {
 		want[pid] = 2
 	}
 	require.Equal(t, want, byPid)
+}
+
+func TestHTTPSBesideHTTP(t *testing.T) {
+	t.Parallel()
+	authority, err := devca.New([]string{"localhost"})
+	require.NoError(t, err)
+	a := newApp(t, map[string]string{"Job/function.json": httpFunction("x", "anonymous")})
+	a.options.TLS = &tls.Config{Certificates: []tls.Certificate{authority.Server}, MinVersion: tls.VersionTLS12}
+	h := a.start(t)
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(authority.PEM))
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+h.TLSAddr()+"/x", http.NoBody)
+	require.NoError(t, err)
+	resp, err := transport.RoundTrip(r)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Equal(t, http.StatusOK, do(t, http.MethodGet, h.URL()+"/x", nil).status)
 }
