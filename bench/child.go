@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,17 +67,4 @@ func (c *child) hear(v any) error {
 // close ends the child and waits for it.
 func (c *child) close() error {
 	return errors.Join(c.input.Close(), c.cmd.Wait())
-}
-
-// untilEOF returns when input or ctx ends.
-func untilEOF(ctx context.Context, input io.Reader) {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_, _ = io.Copy(io.Discard, input) // any end is the end
-	}()
-	select {
-	case <-ended:
-	case <-ctx.Done():
-	}
 }

@@ -17,7 +17,7 @@ type part struct {
 
 // footprint measures what one job over devices that answer at once needs, on a fresh deployment.
 func footprint(ctx context.Context, b *bench) (t table, err error) {
-	w, err := startWorld(ctx, worldOptions{devices: b.devices, app: b.app})
+	w, err := startWorld(ctx, worldOptions{hub: hubOptions{Devices: b.devices}, app: b.app})
 	if err != nil {
 		return t, err
 	}
@@ -36,7 +36,7 @@ func footprint(ctx context.Context, b *bench) (t table, err error) {
 		if err != nil {
 			return t, err
 		}
-		if _, _, err := w.runJob(ctx, b.devices, nil, notice); err != nil {
+		if _, err := w.runJob(ctx, jobSpec{devices: b.devices, due: soon()}); err != nil {
 			return t, err
 		}
 		after, err := cpuOf(parts)

@@ -9,70 +9,91 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/client"
 )
 
+// jobSpec says what a job does, and to which devices.
+type jobSpec struct {
+	devices   int       // how many it must reach
+	twins     bool      // update twins instead of calling a method
+	condition string    // "" is all devices
+	ids       []string  // instead of a condition
+	due       time.Time // zero is at once
+}
+
 // outcome says how long a job took, in seconds since it was due.
 type outcome struct {
+	id        string
 	due       time.Time
-	firstCall float64
+	firstCall float64 // when the first device was called
 	lastEnd   float64 // when the last device's execution ended
 	completed float64 // when the API said that the job is completed
 }
 
-const (
-	// notice is how far ahead jobs are sent. Without any, a job waits for the host to look into its queue, for up to
-	// maxPollingInterval in host.json while the app is idle: that is no matter of throughput.
-	notice     = 3 * time.Second
-	jobTimeout = 5 * time.Minute
-)
+// notice is how far ahead jobs are sent. Without any, a job waits for the host to look into its queue, for up to
+// maxPollingInterval in host.json while the app is idle: that is no matter of throughput.
+const notice = 3 * time.Second
 
-// runMethodJob runs a method job over the whole fleet, or over ids when there are any, due after ahead, and reads its
-// executions.
-func (w *world) runMethodJob(ctx context.Context, devices int, ids []string, ahead time.Duration) (outcome, error) {
-	o, id, err := w.runJob(ctx, devices, ids, ahead)
+// soon is the time at which jobs are due that are sent now.
+func soon() time.Time { return time.Now().Add(notice).UTC() }
+
+// jobTimeout is how long a job may take: enough for a slow machine.
+func jobTimeout(devices int) time.Duration {
+	return 5*time.Minute + time.Duration(devices)*2*time.Millisecond
+}
+
+// runMeasured runs a job and reads its executions.
+func (w *world) runMeasured(ctx context.Context, spec jobSpec) (outcome, error) {
+	o, err := w.runJob(ctx, spec)
 	if err != nil {
 		return o, err
 	}
-	first, last, err := w.span(ctx, id, devices)
+	first, last, err := w.span(ctx, o.id, spec.devices)
 	o.firstCall, o.lastEnd = first.Sub(o.due).Seconds(), last.Sub(o.due).Seconds()
 	return o, err
 }
 
-// runJob runs a method job and reads nothing but its progress.
-func (w *world) runJob(ctx context.Context, devices int, ids []string, ahead time.Duration) (outcome, string, error) {
-	w.jobs++
-	id := fmt.Sprintf("bench-%d", w.jobs)
-	definition := client.Definition{
-		Type: client.TypeMethod, Method: &client.Method{Name: methodName, Payload: json.RawMessage(methodPayload)}, DeviceIDs: ids,
+// runJob runs a job and reads nothing but its progress.
+func (w *world) runJob(ctx context.Context, spec jobSpec) (outcome, error) {
+	o := outcome{id: fmt.Sprintf("bench-%d", w.jobs.Add(1)), due: spec.due}
+	if o.due.IsZero() {
+		o.due = time.Now().UTC()
 	}
-	if ids == nil {
-		definition.QueryCondition = "*"
+	if err := w.create(ctx, o.id, spec); err != nil {
+		return o, err
 	}
-	o := outcome{due: time.Now().Add(ahead).UTC()}
-	if ahead > 0 {
-		definition.StartTime = o.due
+	if err := wait(ctx, time.Until(o.due)); err != nil {
+		return o, err
 	}
-	body, err := json.Marshal(definition)
-	if err != nil {
-		return o, id, err
-	}
-	if _, err := w.api.Create(ctx, id, body); err != nil {
-		return o, id, err
-	}
-	select {
-	case <-time.After(time.Until(o.due)):
-	case <-ctx.Done():
-		return o, id, ctx.Err()
-	}
-	seen, err := w.await(ctx, id, devices)
+	seen, err := w.await(ctx, o.id, spec.devices)
 	o.completed = seen.Sub(o.due).Seconds()
-	return o, id, err
+	return o, err
+}
+
+// create sends a job.
+func (w *world) create(ctx context.Context, id string, spec jobSpec) error {
+	d := client.Definition{
+		Type: client.TypeMethod, Method: &client.Method{Name: methodName, Payload: json.RawMessage(methodPayload)},
+		DeviceIDs: spec.ids, StartTime: spec.due,
+	}
+	if spec.twins {
+		d.Type, d.Method = client.TypeTwin, nil
+		d.UpdateTwin = &client.TwinUpdate{Properties: &client.TwinProperties{Desired: json.RawMessage(twinDesired)}}
+	}
+	if spec.ids == nil {
+		if d.QueryCondition = spec.condition; d.QueryCondition == "" {
+			d.QueryCondition = "*"
+		}
+	}
+	body, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	_, err = w.api.Create(ctx, id, body)
+	return err
 }
 
 // await polls a job until it has ended, and fails unless every device succeeded.
 func (w *world) await(ctx context.Context, id string, devices int) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout(devices))
 	defer cancel()
-	poll := time.NewTicker(w.poll)
-	defer poll.Stop()
 	for {
 		job, err := w.api.Job(ctx, id)
 		if err != nil {
@@ -84,11 +105,19 @@ func (w *world) await(ctx context.Context, id string, devices int) (time.Time, e
 		case job.Ended():
 			return time.Now(), nil
 		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			return time.Time{}, fmt.Errorf("waiting for job %s, %+v: %w", id, job.Statistics, ctx.Err())
+		if err := wait(ctx, w.poll); err != nil {
+			return time.Time{}, fmt.Errorf("waiting for job %s, %+v: %w", id, job.Statistics, err)
 		}
+	}
+}
+
+// wait returns after d, or with the error of ctx.
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

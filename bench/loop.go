@@ -20,10 +20,14 @@ const (
 	methodPayload = `{"delay":5}`
 )
 
+// twinDesired is what the loop and the jobs write into twins.
+const twinDesired = `{"telemetryInterval":30}`
+
 // loopConfig is the first line that the loop's process reads; each further one is a number of devices to call.
 type loopConfig struct {
 	Hub      hubAddress
 	InFlight int
+	Twins    bool // update twins instead of calling methods
 }
 
 // loopResult answers each of them.
@@ -53,7 +57,11 @@ func loopChild(ctx context.Context, _ []string, input io.Reader, out io.Writer) 
 		} else if err != nil {
 			return fmt.Errorf("reading a number of devices: %w", err)
 		}
-		result, err := loop(ctx, hub, devices, config.InFlight)
+		call, err := caller(hub, config.Twins)
+		if err != nil {
+			return err
+		}
+		result, err := loop(ctx, call, devices, config.InFlight)
 		if err != nil {
 			return err
 		}
@@ -63,12 +71,21 @@ func loopChild(ctx context.Context, _ []string, input io.Reader, out io.Writer) 
 	}
 }
 
-func loop(ctx context.Context, hub *iothub.Client, devices, inFlight int) (loopResult, error) {
-	ids, err := deviceIDs(devices)
-	if err != nil {
-		return loopResult{}, err
+// caller gives what is done to each device.
+func caller(hub *iothub.Client, twins bool) (func(ctx context.Context, id string) error, error) {
+	if twins {
+		patch, err := iothub.NewTwinPatch(nil, json.RawMessage(twinDesired))
+		return func(ctx context.Context, id string) error { return hub.UpdateTwin(ctx, id, patch) }, err
 	}
 	method, err := iothub.NewMethod(methodName, json.RawMessage(methodPayload), 0, 0)
+	return func(ctx context.Context, id string) error {
+		_, err := hub.InvokeMethod(ctx, id, method)
+		return err
+	}, err
+}
+
+func loop(ctx context.Context, call func(context.Context, string) error, devices, inFlight int) (loopResult, error) {
+	ids, err := deviceIDs(devices)
 	if err != nil {
 		return loopResult{}, err
 	}
@@ -78,7 +95,7 @@ func loop(ctx context.Context, hub *iothub.Client, devices, inFlight int) (loopR
 	for range inFlight {
 		workers.Go(func() {
 			for i := next.Add(1) - 1; int(i) < len(ids); i = next.Add(1) - 1 {
-				if _, err := hub.InvokeMethod(ctx, ids[i], method); err != nil {
+				if call(ctx, ids[i]) != nil {
 					failed.Add(1)
 				}
 			}
@@ -91,12 +108,12 @@ func loop(ctx context.Context, hub *iothub.Client, devices, inFlight int) (loopR
 // bareLoop is the loop's process.
 type bareLoop struct{ *child }
 
-func startLoop(hub hubAddress, inFlight int) (bareLoop, error) {
+func startLoop(config loopConfig) (bareLoop, error) {
 	c, err := startChild(childLoop)
 	if err != nil {
 		return bareLoop{}, err
 	}
-	return bareLoop{c}, c.tell(loopConfig{hub, inFlight})
+	return bareLoop{c}, c.tell(config)
 }
 
 // run calls the first devices of the fleet, once each, and gives the seconds that it took.

@@ -37,8 +37,10 @@ type scenario struct {
 
 func scenarios() []scenario {
 	return []scenario{
-		{"instant", "Against the ceiling: a method job, devices that answer at once", instant},
-		{"slow", "Against the ceiling: a method job, devices that answer after 50 ms", slow},
+		{"instant", "Against the ceiling: a method job, devices that answer at once", ceiling(false, 0, atLeast(0.8))},
+		{"slow", "Against the ceiling: a method job, devices that answer after 50 ms", ceiling(false, slow, atLeast(0.95))},
+		{"instantTwins", "Against the ceiling: a twin job, a hub that answers at once", ceiling(true, 0, atLeast(0.8))},
+		{"slowTwins", "Against the ceiling: a twin job, a hub that answers after 50 ms", ceiling(true, slow, atLeast(0.95))},
 		{"storage", "What a device costs in storage", storage},
 		{"footprint", "Memory, CPU and size", footprint},
 		{"start", "Cold start of the handler", coldStart},

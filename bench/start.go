@@ -22,7 +22,7 @@ const (
 // coldStart measures what a handler needs from its start until it answers a request: time, and memory. The Functions host and
 // the platform, which come before it, are not here.
 func coldStart(ctx context.Context, b *bench) (t table, err error) {
-	w, err := startWorld(ctx, worldOptions{devices: 1, app: b.app}) // which builds the app
+	w, err := startWorld(ctx, worldOptions{app: b.app}) // which builds the app
 	if err != nil {
 		return t, err
 	}

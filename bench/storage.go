@@ -16,7 +16,7 @@ const page = 100
 
 // storage counts what one job costs: requests of the handler and of the functions host, and bytes of their bodies.
 func storage(ctx context.Context, b *bench) (t table, err error) {
-	w, err := startWorld(ctx, worldOptions{devices: b.devices, counted: true, app: b.app})
+	w, err := startWorld(ctx, worldOptions{hub: hubOptions{Devices: b.devices}, counted: true, app: b.app})
 	if err != nil {
 		return t, err
 	}
@@ -25,7 +25,7 @@ func storage(ctx context.Context, b *bench) (t table, err error) {
 	var detail []string
 	for range b.repetitions {
 		w.proxy.Reset()
-		if _, _, err := w.runJob(ctx, b.devices, nil, notice); err != nil {
+		if _, err := w.runJob(ctx, jobSpec{devices: b.devices, due: soon()}); err != nil {
 			return t, err
 		}
 		counts := w.proxy.Counts()

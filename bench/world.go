@@ -3,35 +3,35 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/azurite"
 	"github.com/fleetjobs/fleetjobs/internal/client"
 	"github.com/fleetjobs/fleetjobs/internal/devstack"
-	"github.com/fleetjobs/fleetjobs/internal/hubsim/latency"
 	"github.com/fleetjobs/fleetjobs/internal/storagefault"
 )
 
 // worldOptions say what a scenario needs.
 type worldOptions struct {
-	devices int
-	latency latency.Distribution
-	counted bool // storage is reached through a counting proxy, which costs CPU; jobs are watched less closely
-	app     string
+	hub       hubOptions
+	instances int               // handlers; 0 is 1
+	settings  map[string]string // of the app, besides those that everybody needs
+	counted   bool              // storage is reached through a counting proxy, which costs CPU; jobs are watched less closely
+	app       string
 }
 
-// world is a running deployment with one handler. The functions host is in this process; everything else has its own.
+// world is a running deployment. The functions host is in this process; everything else has its own.
 type world struct {
-	hub     *child
-	address hubAddress
+	hub     *hubProcess
 	proxy   *storagefault.Proxy // nil unless counted
 	stack   *devstack.Stack
 	api     *client.Client
-	jobs    int
+	jobs    atomic.Int64
 	poll    time.Duration // between two reads of a job that is watched
 	closers []func() error
 }
@@ -49,8 +49,7 @@ func startWorld(ctx context.Context, options worldOptions) (*world, error) {
 
 func (w *world) start(ctx context.Context, options worldOptions) error {
 	var err error
-	w.hub, err = startChild(childHub, fmt.Sprintf("-devices=%d", options.devices), "-latency="+options.latency.String())
-	if err != nil {
+	if w.hub, err = startHub(options.hub); err != nil {
 		return err
 	}
 	w.closers = append(w.closers, w.hub.close)
@@ -70,15 +69,18 @@ func (w *world) start(ctx context.Context, options worldOptions) error {
 		w.closers = append(w.closers, w.proxy.Close)
 		connection = w.proxy.ConnectionString(connection)
 	}
-	if err := w.hub.hear(&w.address); err != nil {
+	if err := w.hub.ready(); err != nil {
 		return err
 	}
+	settings := maps.Clone(options.settings)
+	if settings == nil {
+		settings = map[string]string{}
+	}
+	settings["IOTHUB_CONNECTION_STRING"], settings["IOTHUB_CA_FILE"] = w.hub.address.ConnectionString, w.hub.address.CAFile
 	// The stack has a hub of its own, without devices, which stays idle.
 	w.stack, err = devstack.Start(ctx, devstack.Options{
 		AppRoot: options.app, StorageConnectionString: connection, Progress: os.Stderr, HandlerOutput: io.Discard,
-		SettingsOverrides: map[string]string{
-			"IOTHUB_CONNECTION_STRING": w.address.ConnectionString, "IOTHUB_CA_FILE": w.address.CAFile,
-		},
+		Instances: options.instances, SettingsOverrides: settings,
 	})
 	if err != nil {
 		return err
