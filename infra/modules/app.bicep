@@ -241,8 +241,8 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         supportCredentials: false
       }
       alwaysOn: isDedicated ? true : null
-      // Flex Consumption has no health check, and with Easy Auth it would be refused.
-      healthCheckPath: isFlex || !empty(authClientId) ? null : '/api/health'
+      // Flex Consumption has no health check. Easy Auth lets it through by itself.
+      healthCheckPath: isFlex ? null : '/api/health'
       minimumElasticInstanceCount: isPremium ? max(runShardAlwaysReadyInstances, 1) : null
       functionsRuntimeScaleMonitoringEnabled: isPremium && inNetwork ? true : null
       appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, otlpSettings, eventGridSettings, callbackKeySettings, callbackAllowSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
@@ -276,6 +276,7 @@ resource auth 'Microsoft.Web/sites/config@2024-04-01' = if (!empty(authClientId)
     globalValidation: {
       requireAuthentication: true
       unauthenticatedClientAction: 'Return401'
+      excludedPaths: ['/api/health'] // says only that the app answers
     }
     httpSettings: {
       requireHttps: true

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"net/http"
@@ -12,19 +13,21 @@ import (
 
 // The variables that name a deployment, in the environment and in dev.env.
 const (
-	urlVariable = "FLEETJOBS_URL"
-	keyVariable = "FLEETJOBS_KEY"
+	urlVariable   = "FLEETJOBS_URL"
+	keyVariable   = "FLEETJOBS_KEY"
+	tokenVariable = "FLEETJOBS_TOKEN"
 )
 
 // connection is the part of a command line that names the deployment.
 type connection struct {
-	m        *Main
-	url, key string
+	m               *Main
+	url, key, token string
 }
 
 func (c *connection) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.url, "url", "", "`address` of the deployment, such as https://myfleet.azurewebsites.net; instead of "+urlVariable)
 	fs.StringVar(&c.key, "key", "", "host `key` of the deployment; better in "+keyVariable+", where no process list shows it")
+	fs.StringVar(&c.token, "token", "", "Microsoft Entra `token`, sent besides the key to a deployment behind Easy Auth; better in "+tokenVariable)
 }
 
 // open gives a client for the deployment that the flags name, else the environment, else .fleetjobs/dev.env.
@@ -33,7 +36,9 @@ func (c *connection) open() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	api, err := client.New(address, key, &client.Options{HTTPClient: c.m.HTTP, Sleep: c.m.Sleep, UserAgent: "fleetjobs/" + c.m.Version})
+	api, err := client.New(address, key, &client.Options{
+		HTTPClient: c.m.HTTP, Sleep: c.m.Sleep, Token: c.token, UserAgent: "fleetjobs/" + c.m.Version,
+	})
 	if err != nil {
 		return nil, usagef("try: fleetjobs help", "%s", err)
 	}
@@ -41,14 +46,9 @@ func (c *connection) open() (*client.Client, error) {
 }
 
 func (c *connection) choose() (address, key string, err error) {
-	address, key = c.url, c.key
-	if address == "" {
-		address = c.m.Getenv(urlVariable)
-	}
-	if key == "" {
-		key = c.m.Getenv(keyVariable)
-	}
+	address, key = cmp.Or(c.url, c.m.Getenv(urlVariable)), cmp.Or(c.key, c.m.Getenv(keyVariable))
 	if address != "" {
+		c.token = cmp.Or(c.token, c.m.Getenv(tokenVariable))
 		return address, key, nil
 	}
 	path := filepath.Join(c.m.Dir, devEnvPath)
@@ -60,11 +60,8 @@ func (c *connection) choose() (address, key string, err error) {
 	case err != nil:
 		return "", "", err
 	}
-	if key == "" {
-		key = values[keyVariable]
-	}
 	c.m.remark("using %s: %s", devEnvPath, values[urlVariable])
-	return values[urlVariable], key, nil
+	return values[urlVariable], cmp.Or(key, values[keyVariable]), nil
 }
 
 // badRequest reports whether the service found the request itself at fault.

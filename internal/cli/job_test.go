@@ -219,6 +219,25 @@ func TestWhichDeployment(t *testing.T) {
 		require.Equal(t, cli.ExitOK, list(t, w))
 		require.Equal(t, []string{""}, w.keys)
 	})
+	t.Run("a token for Easy Auth", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		w.env["FLEETJOBS_TOKEN"] = "of-the-environment"
+		require.Equal(t, cli.ExitOK, list(t, w))
+		require.Equal(t, cli.ExitOK, list(t, w, "--token", "of-the-flag"))
+		require.Equal(t, "Bearer of-the-environment", w.headers[0].Get("Authorization"))
+		require.Equal(t, "Bearer of-the-flag", w.headers[1].Get("Authorization"))
+		require.Equal(t, []string{"the-key", "the-key"}, w.keys)
+		require.NotContains(t, w.out.String()+w.errors.String(), "of-the-")
+	})
+	t.Run("the token of the environment does not go to fleetjobs dev", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		w.env = map[string]string{"FLEETJOBS_TOKEN": "of-azure"}
+		write(t, w, ".fleetjobs/dev.env", "FLEETJOBS_URL="+w.url+"\nFLEETJOBS_KEY=dev-key\n")
+		require.Equal(t, cli.ExitOK, list(t, w))
+		require.Empty(t, w.headers[0].Values("Authorization"))
+	})
 	t.Run("none at all", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t)

@@ -24,6 +24,9 @@ type Options struct {
 	MaxWait time.Duration
 	// Sleep waits for d or until ctx ends, whose error it then returns. Default: a timer.
 	Sleep func(ctx context.Context, d time.Duration) error
+	// Token is sent as a bearer token, for a deployment that App Service authentication stands before; the key is still
+	// needed there. It never appears in an error. Default: none.
+	Token string
 	// UserAgent names the program. Default: "fleetjobs".
 	UserAgent string
 }
@@ -32,6 +35,7 @@ type Options struct {
 type Client struct {
 	base      string
 	key       string
+	token     string
 	http      *http.Client
 	maxWait   time.Duration
 	sleep     func(context.Context, time.Duration) error
@@ -45,14 +49,16 @@ func New(baseURL, key string, options *Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("the key holds a space, a line break or another character that no key has")
-	}
 	if options == nil {
 		options = &Options{}
 	}
+	for _, secret := range []struct{ name, value string }{{"key", key}, {"token", options.Token}} {
+		if strings.ContainsFunc(secret.value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, fmt.Errorf("the %s holds a space, a line break or another character that no %s has", secret.name, secret.name)
+		}
+	}
 	c := &Client{
-		base: base, key: key, maxWait: options.MaxWait, sleep: options.Sleep, userAgent: options.UserAgent,
+		base: base, key: key, token: options.Token, maxWait: options.MaxWait, sleep: options.Sleep, userAgent: options.UserAgent,
 		http: &http.Client{Timeout: 100 * time.Second},
 	}
 	if options.HTTPClient != nil {

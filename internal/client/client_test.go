@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -316,4 +317,31 @@ func TestAddresses(t *testing.T) {
 	}
 	_, err := client.New("https://fleet.example.com", "two\nlines", nil)
 	require.Error(t, err)
+	_, err = client.New("https://fleet.example.com", key, &client.Options{Token: "to ken"})
+	require.ErrorContains(t, err, "the token holds")
+	require.NotContains(t, err.Error(), "to ken")
+}
+
+// Behind App Service authentication a request carries both, and a redirect neither.
+func TestTokenGoesWithTheKey(t *testing.T) {
+	t.Parallel()
+	var followed atomic.Bool
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Store(true) }))
+	t.Cleanup(elsewhere.Close)
+	var headers []http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		headers = append(headers, r.Header)
+		answer(302, "", "Location", elsewhere.URL)(w, r)
+	}))
+	t.Cleanup(server.Close)
+	c, err := client.New(server.URL, key, &client.Options{Token: "the-token"})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	err = getJob(t.Context(), c)
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "the-token")
+	require.Len(t, headers, 1)
+	require.Equal(t, []string{"Bearer the-token"}, headers[0].Values("Authorization"))
+	require.Equal(t, []string{key}, headers[0].Values(client.KeyHeader))
+	require.False(t, followed.Load())
 }

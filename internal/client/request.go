@@ -78,6 +78,9 @@ func (c *Client) once(ctx context.Context, r request) (*http.Response, error) {
 	if c.key != "" {
 		req.Header.Set(KeyHeader, c.key)
 	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	req.Header.Set("User-Agent", c.userAgent)
 	return c.http.Do(req)
 }

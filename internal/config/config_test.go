@@ -64,7 +64,7 @@ func TestSettingsThatAreTaken(t *testing.T) {
 		"FLEETJOBS_TIMER_SCHEDULE=0 */5 * * * *", "FLEETJOBS_SLICE_SECONDS=600", "FLEETJOBS_LEASE_SECONDS=10",
 		"FLEETJOBS_MAX_CALLS_IN_FLIGHT=10000",
 		"FLEETJOBS_EASY_AUTH=true", "FLEETJOBS_REQUIRE_ROLES=true",
-		"FLEETJOBS_URL=http://localhost:7071", "FLEETJOBS_KEY=k", // of a client in the same shell
+		"FLEETJOBS_URL=http://localhost:7071", "FLEETJOBS_KEY=k", "FLEETJOBS_TOKEN=t", // of a client in the same shell
 	})
 	require.NoError(t, err)
 	require.Equal(t, "https://jobs.example.com/base", got.PublicURL)
@@ -156,7 +156,7 @@ func TestAllFaultsAtOnceAndNoSecretAmongThem(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load([]string{
 		"IOTHUB_CONNECTION_STRING=HostName=h.net;SharedAccessKey=hidden1", "AzureWebJobsStorage=AccountName=acct;AccountKey=hidden2!",
-		"FLEETJOBS_LOG_LEVEL=loud", "FLEETJOBS_LEASE_SECONDS=x", "FLEETJOBS_TOKEN=hidden3", "FLEETJOBS_PUBLIC_URL=https://u:hidden4@x/",
+		"FLEETJOBS_LOG_LEVEL=loud", "FLEETJOBS_LEASE_SECONDS=x", "FLEETJOBS_PASSWORD=hidden3", "FLEETJOBS_PUBLIC_URL=https://u:hidden4@x/",
 	})
 	var all *config.Error
 	require.ErrorAs(t, err, &all)
@@ -165,7 +165,7 @@ func TestAllFaultsAtOnceAndNoSecretAmongThem(t *testing.T) {
 		names = append(names, f.Name)
 	}
 	require.Equal(t, []string{
-		"AzureWebJobsStorage", "FLEETJOBS_LEASE_SECONDS", "FLEETJOBS_LOG_LEVEL", "FLEETJOBS_PUBLIC_URL", "FLEETJOBS_TOKEN",
+		"AzureWebJobsStorage", "FLEETJOBS_LEASE_SECONDS", "FLEETJOBS_LOG_LEVEL", "FLEETJOBS_PASSWORD", "FLEETJOBS_PUBLIC_URL",
 		"IOTHUB_CONNECTION_STRING",
 	}, names)
 	require.NotContains(t, err.Error(), "hidden")

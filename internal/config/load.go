@@ -17,7 +17,7 @@ const prefix = "FLEETJOBS_"
 // clientSettings belong to programs that call fleetjobs. A developer's shell
 // may hand them down to the handler, which has no use for them.
 func clientSettings() []string {
-	return []string{"FLEETJOBS_AZURITE_DIR", "FLEETJOBS_KEY", "FLEETJOBS_URL"}
+	return []string{"FLEETJOBS_AZURITE_DIR", "FLEETJOBS_KEY", "FLEETJOBS_TOKEN", "FLEETJOBS_URL"}
 }
 
 // Load reads the settings from environ, a list of "name=value" as
