@@ -61,6 +61,9 @@ func New(baseURL, key string, options *Options) (*Client, error) {
 		base: base, key: key, token: options.Token, maxWait: options.MaxWait, sleep: options.Sleep, userAgent: options.UserAgent,
 		http: &http.Client{Timeout: 100 * time.Second},
 	}
+	if shared, ok := http.DefaultTransport.(*http.Transport); ok {
+		c.http.Transport = shared.Clone() // whoever closes the shared one's idle connections breaks requests that are about to use them
+	}
 	if options.HTTPClient != nil {
 		c.http = new(*options.HTTPClient)
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/notify"
-	"github.com/fleetjobs/fleetjobs/internal/telemetry/logline"
 )
 
 const (
@@ -89,11 +88,15 @@ func (d *Dispatcher) remind(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// notify makes the deliveries of a job that are due. Each is claimed by a write before it is sent, so that a copy of the
-// message finds nothing that is due.
+// notify makes the deliveries of a job that are due. A copy of the message finds nothing that is due, and ends without a place
+// among deliveriesAtOnce: the timer sends copies for as long as those are taken.
 func (d *Dispatcher) notify(ctx context.Context, m message) error {
 	if d.opts.Notify.Sender == nil {
 		return nil
+	}
+	rec, err := d.owner(ctx, m.Run)
+	if err != nil || rec.DueDelivery(d.now()) == nil {
+		return err
 	}
 	select {
 	case d.deliveries <- struct{}{}:
@@ -101,28 +104,29 @@ func (d *Dispatcher) notify(ctx context.Context, m message) error {
 	default:
 		return d.send(ctx, m, deliveriesBusy)
 	}
-	for {
-		rec, err := d.owner(ctx, m.Run)
-		if err != nil {
+	for due := rec.DueDelivery(d.now()); due != nil; due = rec.DueDelivery(d.now()) {
+		if err := d.attempt(ctx, rec, due); err != nil {
 			return err
 		}
-		due := rec.DueDelivery(d.now())
-		if due == nil {
-			return nil
-		}
-		due.Begin(d.now(), d.opts.Notify.Lease)
-		claimed := *due
-		err = d.store.SaveJob(ctx, rec, rec.Status)
-		if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
-			continue
-		}
-		if err == nil {
-			err = d.settle(ctx, rec, claimed, d.deliver(ctx, rec, claimed))
-		}
-		if err != nil {
+		if rec, err = d.owner(ctx, m.Run); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// attempt makes a delivery of rec, which it claims by a write before. When somebody else wrote first it does nothing.
+func (d *Dispatcher) attempt(ctx context.Context, rec *job.Record, due *job.Delivery) error {
+	due.Begin(d.now(), d.opts.Notify.Lease)
+	claimed := *due
+	err := d.store.SaveJob(ctx, rec, rec.Status)
+	if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return d.settle(ctx, rec, claimed, d.deliver(ctx, rec, claimed))
 }
 
 // owner reads the job of a run, whose id begins with the job's: a job that was cancelled before it began has no run row.
@@ -188,7 +192,7 @@ func (d *Dispatcher) settle(ctx context.Context, rec *job.Record, claimed job.De
 
 // settled logs how a delivery went, without its address, and sends the message of the next try if that is soon.
 func (d *Dispatcher) settled(ctx context.Context, rec *job.Record, what job.Delivery, now time.Time) error {
-	logline.Write(aboutRun(ctx, rec.RunID), d.opts.Logger, logline.Notified{Delivery: what})
+	d.observe.notified(aboutRun(ctx, rec.RunID), what)
 	if what.State != job.DeliveryPending {
 		return nil
 	}

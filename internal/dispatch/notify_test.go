@@ -249,6 +249,27 @@ func TestCopiesOfAMessageTellNothingTwice(t *testing.T) {
 	require.Equal(t, 3, r.asked())
 }
 
+// Slow receivers hold every place; the timer sends a message for what is owed each tick. Copies must not pile up meanwhile.
+func TestACopyThatHasNothingToDeliverNeedsNoPlace(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, always(http.StatusOK))
+	w := newWorld(t, notifying(t, r, false))
+	w.hub.populate(1)
+	rec := w.told(w.create(r.calling("")))
+	w.calls.Wait()
+	d := w.current().d
+	for range deliveriesAtOnce {
+		d.deliveries <- struct{}{}
+	}
+	w.queue.mu.Lock()
+	w.queue.messages = nil
+	w.queue.mu.Unlock()
+	require.NoError(t, d.Handle(t.Context(), Delivery{Body: fmt.Appendf(nil, `{"kind":"notify","run":%q}`, rec.RunID)}))
+	w.queue.mu.Lock()
+	defer w.queue.mu.Unlock()
+	require.Empty(t, w.queue.messages)
+}
+
 // Who is called when a job has ended may delete it at once, while the outcome of that very call is stored.
 func TestAJobMayBeDeletedByWhoHearsOfItsEnd(t *testing.T) {
 	t.Parallel()

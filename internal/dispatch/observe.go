@@ -3,12 +3,14 @@ package dispatch
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
@@ -103,6 +105,8 @@ const (
 	statusKey      = attribute.Key("fleetjobs.job.status")
 	stateKey       = attribute.Key("fleetjobs.execution.state")
 	operationKey   = attribute.Key("fleetjobs.operation")
+	channelKey     = attribute.Key("fleetjobs.delivery.channel")
+	outcomeKey     = attribute.Key("fleetjobs.delivery.outcome")
 )
 
 type ageKey struct{}
@@ -198,6 +202,13 @@ func (o *observer) abandoned(ctx context.Context, shard *job.Shard) {
 	})
 }
 
+// notified tells how an attempt at a delivery went.
+func (o *observer) notified(ctx context.Context, d job.Delivery) {
+	line := logline.Notified{Delivery: d}
+	logline.Write(ctx, o.log, line)
+	o.deliveries.Add(ctx, 1, metric.WithAttributes(channelKey.String(string(d.Channel)), outcomeKey.String(line.Outcome())))
+}
+
 // ticking begins a tick; the returned function ends it with what was found due and active.
 func (o *observer) ticking(ctx context.Context) func(due, active int) {
 	started := o.now()
@@ -206,8 +217,8 @@ func (o *observer) ticking(ctx context.Context) func(due, active int) {
 	o.mu.Unlock()
 	return func(due, active int) {
 		o.mu.Lock()
-		o.last, o.at = o.jobs, o.now()
-		jobs := o.last
+		jobs := maps.Clone(o.jobs) // another tick may be counting
+		o.last, o.at = jobs, o.now()
 		o.mu.Unlock()
 		logline.Write(ctx, o.log, logline.TickDone{Due: due, Active: active, Jobs: jobs, Took: o.now().Sub(started)})
 	}

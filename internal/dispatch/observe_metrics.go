@@ -16,6 +16,7 @@ import (
 type instruments struct {
 	transitions metric.Int64Counter
 	executions  metric.Int64Counter
+	deliveries  metric.Int64Counter
 	dispatchLag metric.Float64Histogram
 	shardTime   metric.Float64Histogram
 	queueAge    metric.Float64Histogram
@@ -28,7 +29,7 @@ func seconds() metric.HistogramOption {
 
 // measure makes the instruments and lets the meter read the process's counts. It fails only if the names are wrong.
 func (o *observer) measure(meter metric.Meter, g *gate, rates pace.Rates) error {
-	var errs [5]error
+	var errs [6]error
 	o.transitions, errs[0] = meter.Int64Counter("fleetjobs.job.transitions", metric.WithUnit("{job}"),
 		metric.WithDescription("Jobs that came into a status"))
 	o.executions, errs[1] = meter.Int64Counter("fleetjobs.executions", metric.WithUnit("{execution}"),
@@ -39,6 +40,8 @@ func (o *observer) measure(meter metric.Meter, g *gate, rates pace.Rates) error 
 		metric.WithDescription("Time that an invocation worked on a shard"))
 	o.queueAge, errs[4] = meter.Float64Histogram("fleetjobs.queue.age", metric.WithUnit("s"), seconds(),
 		metric.WithDescription("Time between a message being due and its work, by kind"))
+	o.deliveries, errs[5] = meter.Int64Counter("fleetjobs.deliveries", metric.WithUnit("{attempt}"),
+		metric.WithDescription("Attempts to deliver an event, by channel and outcome"))
 	if err := errors.Join(errs[:]...); err != nil {
 		return fmt.Errorf("making instruments: %w", err)
 	}

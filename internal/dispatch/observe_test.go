@@ -271,6 +271,9 @@ func TestMetricsShowCallsBesideTheAllowance(t *testing.T) {
 	ticked := o.ticking(t.Context())
 	o.active(&job.Run{Status: job.StatusRunning})
 	ticked(0, 1)
+	o.notified(t.Context(), job.Delivery{Channel: job.ChannelEventGrid, State: job.DeliveryFailed})
+	o.notified(t.Context(), job.Delivery{Channel: job.ChannelEventGrid, State: job.DeliveryPending})
+	o.notified(t.Context(), job.Delivery{Channel: job.ChannelEventGrid, State: job.DeliveryPending})
 
 	var all metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(t.Context(), &all))
@@ -293,16 +296,29 @@ func TestMetricsShowCallsBesideTheAllowance(t *testing.T) {
 		"fleetjobs.hub.throttled method": 0, "fleetjobs.hub.throttled twin": 0, "fleetjobs.hub.throttled query": 0,
 		"fleetjobs.hub.allowance method": 40, "fleetjobs.hub.calls.limit ": 512,
 		"fleetjobs.jobs scheduled": 0, "fleetjobs.jobs running": 1, "fleetjobs.jobs blocked": 0, "fleetjobs.jobs stopping": 0,
+		"fleetjobs.deliveries eventGrid failed": 1, "fleetjobs.deliveries eventGrid retried": 2,
 	}, values)
 }
 
-// add notes points by the name of their metric and the value of their attribute.
+// Somebody may start a tick by hand while the timer's is under way.
+func TestATickThatHasEndedIsNotChangedByAnother(t *testing.T) {
+	t.Parallel()
+	o, _ := testObserver(&journal{}, time.Now)
+	first, second := o.ticking(t.Context()), o.ticking(t.Context())
+	o.active(&job.Run{Status: job.StatusRunning})
+	first(0, 1)
+	o.active(&job.Run{Status: job.StatusRunning})
+	require.Equal(t, map[job.Status]int{job.StatusRunning: 1}, o.last, "it is read without the lock from here on")
+	second(0, 1)
+}
+
+// add notes points by the name of their metric and the values of their attributes.
 func add[N int64 | float64](values map[string]float64, name string, points []metricdata.DataPoint[N]) {
 	for _, p := range points {
-		kind := ""
+		var kinds []string
 		for _, a := range p.Attributes.ToSlice() {
-			kind = a.Value.AsString()
+			kinds = append(kinds, a.Value.AsString())
 		}
-		values[name+" "+kind] = float64(p.Value)
+		values[name+" "+strings.Join(kinds, " ")] = float64(p.Value)
 	}
 }

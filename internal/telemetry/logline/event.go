@@ -160,16 +160,21 @@ func (e HubThrottled) line() line {
 // Notified is an attempt to tell somebody of a job. Its level and outcome follow from the delivery's state.
 type Notified struct{ Delivery job.Delivery }
 
+// Outcome is delivered, failed, or retried when another attempt follows.
+func (e Notified) Outcome() string {
+	if e.Delivery.State == job.DeliveryPending {
+		return "retried"
+	}
+	return string(e.Delivery.State)
+}
+
 func (e Notified) line() line {
-	d, outcome, level := e.Delivery, "retried", slog.LevelWarn
-	switch d.State {
-	case job.DeliveryDelivered:
-		outcome, level = "delivered", slog.LevelInfo
-	case job.DeliveryFailed:
-		outcome = "failed"
+	d, level := e.Delivery, slog.LevelWarn
+	if d.State == job.DeliveryDelivered {
+		level = slog.LevelInfo
 	}
 	return line{"notification.done", "somebody was told of a job, or could not be told", level, []slog.Attr{
-		slog.String("outcome", outcome), slog.String("about", string(d.Event)), slog.String("channel", string(d.Channel)),
+		slog.String("outcome", e.Outcome()), slog.String("about", string(d.Event)), slog.String("channel", string(d.Channel)),
 		slog.Int("attempts", d.Attempts), slog.String("reason", d.LastError), slog.Int("status", d.LastStatus),
 	}}
 }
