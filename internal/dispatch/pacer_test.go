@@ -109,7 +109,9 @@ func TestARefusalPushesTheLedgerBack(t *testing.T) {
 	var once sync.Once
 	w.hub.answer = func(id string, n int) (iothub.MethodResult, error) {
 		var err error
-		once.Do(func() { err = &iothub.Error{Kind: iothub.Throttled, Op: iothub.OpInvokeMethod, Wait: 300 * time.Millisecond} })
+		once.Do(func() {
+			err = &iothub.Error{Kind: iothub.Throttled, Op: iothub.OpInvokeMethod, Wait: 300 * time.Millisecond}
+		})
 		if err != nil {
 			return iothub.MethodResult{}, err
 		}
