@@ -1,11 +1,17 @@
 package dispatch
 
 import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
@@ -71,6 +77,63 @@ func TestAPlannersOwnShardsAreSharedOutWhenItDies(t *testing.T) {
 		again += w.hub.called(device) - 1
 	}
 	require.LessOrEqual(t, again, 300)
+}
+
+// TestAPlannerThatMeetsAConflictGoesOn: others write the run's row between any two of a planner's writes, which then reads it
+// again and keeps its claim.
+func TestAPlannerThatMeetsAConflictGoesOn(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Silence = time.Hour
+	w := newWorld(t, opts)
+	w.hub.page = 50
+	w.hub.populate(500)
+	w.hub.query = func(string) error {
+		time.Sleep(30 * time.Millisecond) // so that each page is stored on its own
+		return nil
+	}
+	var stored atomic.Int64
+	w.through(meddler{after: func(_ *http.Request, body string) {
+		if strings.Contains(body, "RowKey='plan'") && strings.Contains(body, "RowKey='open:") {
+			stored.Add(1)
+			w.touch("lock")
+		}
+	}})
+	began := time.Now()
+	run := w.ended(w.create(lockDoor))
+	require.Equal(t, 500, run.Counts().Of(job.Succeeded))
+	require.Greater(t, stored.Load(), int64(4))
+	require.Less(t, time.Since(began), 10*time.Second, "a lost claim would cost its lease")
+}
+
+// TestAPlannerWhoseRunIsBlockedBetweenTwoWritesGivesItsClaimBack: the message that goes on when the hub is back must not
+// wait for the lease.
+func TestAPlannerWhoseRunIsBlockedBetweenTwoWritesGivesItsClaimBack(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Silence = time.Hour
+	w := newWorld(t, opts)
+	w.hub.page = 50
+	w.hub.populate(500)
+	w.hub.query = func(string) error {
+		time.Sleep(30 * time.Millisecond) // so that each page is stored on its own
+		return nil
+	}
+	var once sync.Once
+	w.through(meddler{after: func(_ *http.Request, body string) {
+		if strings.Contains(body, "RowKey='plan'") && strings.Contains(body, "RowKey='open:") {
+			once.Do(func() {
+				rec, err := w.observer().Job(context.Background(), "lock")
+				if err == nil {
+					_ = w.current().d.block(context.Background(), rec.RunID, trouble{fault: hubError(iothub.HubFault)})
+				}
+			})
+		}
+	}})
+	began := time.Now()
+	run := w.ended(w.create(lockDoor))
+	require.Equal(t, 500, run.Counts().Of(job.Succeeded))
+	require.Less(t, time.Since(began), 10*time.Second, "a claim that is not given back costs its lease")
 }
 
 // TestSeenForgetsNothing: a Bloom filter may err in one direction only, seldom, and within its memory.

@@ -144,9 +144,11 @@ func (o *opening) store(ctx context.Context) error {
 			return err
 		}
 		stored, readErr := o.p.d.store.Plan(ctx, o.p.run.ID)
-		if readErr != nil || stored.Rev != o.plan.Rev {
+		was := o.p.plan
+		if readErr != nil || stored.Claim.Owner != was.Claim.Owner || stored.Shards != was.Shards || stored.Done {
 			return errors.Join(err, readErr)
 		}
+		o.plan.Rev = stored.Rev
 		if err := o.p.refresh(ctx); err != nil {
 			return err
 		}

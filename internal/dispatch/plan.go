@@ -223,7 +223,7 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	if err != nil {
 		return true, err
 	}
-	if p.stopped {
+	if over && p.stopped {
 		return true, p.leave(ctx)
 	}
 	if over && !p.plan.Done {
