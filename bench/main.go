@@ -41,6 +41,8 @@ func scenarios() []scenario {
 		{"slow", "Against the ceiling: a method job, devices that answer after 50 ms", ceiling(false, slow, atLeast(0.95))},
 		{"instantTwins", "Against the ceiling: a twin job, a hub that answers at once", ceiling(true, 0, atLeast(0.8))},
 		{"slowTwins", "Against the ceiling: a twin job, a hub that answers after 50 ms", ceiling(true, slow, atLeast(0.95))},
+		{"throttle", "Against the throttle: what jobs use of what a hub allows", throttled},
+		{"peers", "Against what users have", peers},
 		{"storage", "What a device costs in storage", storage},
 		{"footprint", "Memory, CPU and size", footprint},
 		{"start", "Cold start of the handler", coldStart},
@@ -49,6 +51,7 @@ func scenarios() []scenario {
 
 // bench is what all scenarios share: how large they are and which app they run.
 type bench struct {
+	small       bool
 	devices     int
 	repetitions int
 	inFlight    int    // calls of the loop; the handler has the same limit
@@ -65,7 +68,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	b := &bench{inFlight: 512}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := fs.String("only", "", "names of scenarios, separated by commas: "+names())
-	small := fs.Bool("small", false, "fewer devices and one repetition: shows that it works, not how fast")
+	fs.BoolVar(&b.small, "small", false, "fewer devices and one repetition: shows that it works, not how fast")
 	path := fs.String("json", filepath.Join("dist", "bench.json"), "where the rows are written")
 	fs.IntVar(&b.devices, "devices", 10_000, "size of the fleet")
 	fs.IntVar(&b.repetitions, "repetitions", 3, "how often what varies is measured")
@@ -76,7 +79,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		return err
 	}
-	if *small {
+	if b.small {
 		b.devices, b.repetitions = min(b.devices, 2_000), 1
 	}
 	if b.devices < 1 || b.repetitions < 1 {
@@ -87,6 +90,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return b.measure(ctx, chosen, out, *path)
+}
+
+// sized chooses by how much is to be measured.
+func (b *bench) sized(small, full int) int {
+	if b.small {
+		return small
+	}
+	return full
 }
 
 func names() string {
