@@ -52,8 +52,7 @@ func footprint(ctx context.Context, b *bench) (t table, err error) {
 		if err != nil {
 			return t, err
 		}
-		// At most 100 MB, and 64 KiB for each call in flight.
-		t.add("handlerPeak", "peak memory of the handler", "MiB", peak).goal = atMost(100e6/(1<<20) + float64(b.inFlight)/16)
+		t.add("handlerPeak", "peak memory of the handler", "MiB", peak).goal = b.memoryGoal()
 		for i, p := range parts {
 			t.add(p.key, "CPU per device: "+p.name, "us", samples[i]...)
 		}

@@ -22,9 +22,10 @@ type jobSpec struct {
 type outcome struct {
 	id        string
 	due       time.Time
-	firstCall float64 // when the first device was called
-	lastEnd   float64 // when the last device's execution ended
-	completed float64 // when the API said that the job is completed
+	firstCall float64   // when the first device was called
+	lastEnd   float64   // when the last device's execution ended
+	completed float64   // when the API said that the job is completed
+	reads     []float64 // how long it took to read the job while it ran, in ms
 }
 
 // notice is how far ahead jobs are sent. Without any, a job waits for the host to look into its queue, for up to
@@ -62,8 +63,8 @@ func (w *world) runJob(ctx context.Context, spec jobSpec) (outcome, error) {
 	if err := wait(ctx, time.Until(o.due)); err != nil {
 		return o, err
 	}
-	seen, err := w.await(ctx, o.id, spec.devices)
-	o.completed = seen.Sub(o.due).Seconds()
+	err := w.await(ctx, &o, spec.devices)
+	o.completed = time.Since(o.due).Seconds()
 	return o, err
 }
 
@@ -91,22 +92,24 @@ func (w *world) create(ctx context.Context, id string, spec jobSpec) error {
 }
 
 // await polls a job until it has ended, and fails unless every device succeeded.
-func (w *world) await(ctx context.Context, id string, devices int) (time.Time, error) {
+func (w *world) await(ctx context.Context, o *outcome, devices int) error {
 	ctx, cancel := context.WithTimeout(ctx, jobTimeout(devices))
 	defer cancel()
 	for {
-		job, err := w.api.Job(ctx, id)
+		began := time.Now()
+		job, err := w.api.Job(ctx, o.id)
 		if err != nil {
-			return time.Time{}, err
+			return err
 		}
+		o.reads = append(o.reads, milliseconds(time.Since(began)))
 		switch {
 		case job.Ended() && (!job.AllSucceeded() || job.Statistics.SucceededCount != devices):
-			return time.Time{}, fmt.Errorf("job %s of %d devices: %s, %+v", id, devices, job.Status, job.Statistics)
+			return fmt.Errorf("job %s of %d devices: %s, %+v", o.id, devices, job.Status, job.Statistics)
 		case job.Ended():
-			return time.Now(), nil
+			return nil
 		}
 		if err := wait(ctx, w.poll); err != nil {
-			return time.Time{}, fmt.Errorf("waiting for job %s, %+v: %w", id, job.Statistics, err)
+			return fmt.Errorf("waiting for job %s, %+v: %w", o.id, job.Statistics, err)
 		}
 	}
 }
