@@ -14,6 +14,10 @@ build: ## compile everything
 test: ## test everything with the race detector: units, Azurite, the simulator, and real processes end to end
 	go test -race -timeout 9m ./...
 
+.PHONY: interop
+interop: ## run IoT Hub's SDKs for Node.js and Python and the Go library against the simulator and the app, and the examples
+	go test -count=1 -v -timeout 9m ./test/interop
+
 lint: $(LINTER) ## check style, faults and the direction of imports
 	$(LINTER) run ./...
 	go mod tidy -diff

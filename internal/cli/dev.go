@@ -53,6 +53,7 @@ type dev struct {
 	tier          tierFlags
 	mqttDevices   int
 	outside       stringList
+	origins       stringList
 	port          int
 	tlsPort       int
 	hubPort       int
@@ -75,6 +76,7 @@ func (c *dev) flags(fs *flag.FlagSet) {
 	c.tier.flags(fs)
 	fs.IntVar(&c.mqttDevices, "mqtt-devices", 1, "how `many` devices speak real MQTT: simDevice, simDevice-2, ...")
 	fs.Var(&c.outside, "device", "`id` of a device to register that connects from outside, as 'fleetjobs device' does; may be repeated")
+	fs.Var(&c.origins, "cors", "`origin` of web pages that may call the API, such as http://localhost:5173; may be repeated")
 	fs.IntVar(&c.port, "port", apiPort, "`port` of the HTTP API, 0 for a free one")
 	fs.IntVar(&c.tlsPort, "https-port", tlsPort, "`port` of the same API by HTTPS, 0 for a free one")
 	fs.IntVar(&c.hubPort, "hub-port", hubPort, "`port` of the hub's HTTPS, 0 for a free one")
@@ -133,7 +135,7 @@ func (c *dev) options(log io.Writer) devstack.Options {
 	return devstack.Options{
 		Devices: c.fleet.devices, OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent,
 		Latency: c.fleet.latency, Throttle: c.tier.throttle, TimeScale: c.tier.scale, HubJobs: c.tier.jobs, MQTTDevices: c.mqttDevices, Instances: c.instances,
-		Port: c.port, TLSPort: c.tlsPort, HubPort: c.hubPort, MQTTPort: c.mqttPort, DataDir: data, AppRoot: c.app,
+		Port: c.port, TLSPort: c.tlsPort, CORS: c.origins, HubPort: c.hubPort, MQTTPort: c.mqttPort, DataDir: data, AppRoot: c.app,
 		Log: slog.New(slog.NewTextHandler(log, nil)), HandlerOutput: log,
 	}
 }

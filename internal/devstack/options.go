@@ -20,6 +20,8 @@ type Options struct {
 	// Port is that of the HTTP API, TLSPort that of the same by HTTPS, HubPort that of the hub's HTTPS, MQTTPort that of the
 	// hub's MQTT; all on 127.0.0.1, 0 for a free one.
 	Port, TLSPort, HubPort, MQTTPort int
+	// CORS are the origins of web pages that may call the API, "*" for all; nil is what local.settings.json in the app says.
+	CORS []string
 	// Instances is how many handler processes run behind the one API, default 1.
 	Instances int
 	// DataDir keeps storage, keys and timers between runs; "" forgets them. The hub always begins anew, and jobs are kept

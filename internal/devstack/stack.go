@@ -120,7 +120,7 @@ func (s *Stack) startHost(ctx context.Context) error {
 	host, err := localhost.Start(context.WithoutCancel(ctx), localhost.Options{
 		AppRoot: s.appRoot, Addr: fmt.Sprintf("127.0.0.1:%d", s.port), TLSAddr: fmt.Sprintf("127.0.0.1:%d", s.tlsPort),
 		TLS: s.Hub.TLSConfig(), Env: s.settings(), Instances: s.options.Instances,
-		Keys: s.keys, EnforceKeys: true, Logger: s.options.Log, HandlerOutput: tail,
+		Keys: s.keys, EnforceKeys: true, CORS: s.options.CORS, Logger: s.options.Log, HandlerOutput: tail,
 		State: s.dataPath("timers"), StopTimeout: 2 * time.Second, HangTimeout: 10 * time.Second,
 	})
 	if err != nil {
