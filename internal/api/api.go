@@ -22,6 +22,8 @@ type Commands interface {
 	Create(ctx context.Context, def job.Definition, idempotencyKey string, by job.Caller) (*job.Record, error)
 	Preview(ctx context.Context, def job.Definition) (dispatch.Preview, error)
 	Cancel(ctx context.Context, jobID string, by job.Caller) (*job.Record, *job.Run, error)
+	Pause(ctx context.Context, jobID, note string, by job.Caller) (*job.Record, *job.Run, error)
+	Resume(ctx context.Context, jobID, note string, by job.Caller) (*job.Record, *job.Run, error)
 	Delete(ctx context.Context, jobID string, by job.Caller) error
 }
 

@@ -69,6 +69,7 @@ type changeView struct {
 	StatusAfter  job.Status    `json:"statusAfter,omitempty"`
 	By           job.Principal `json:"by"`
 	UserAgent    string        `json:"userAgent,omitempty"`
+	Note         string        `json:"note,omitempty"`
 }
 
 type changePage struct {
@@ -117,7 +118,7 @@ func (h *handler) changes(ctx context.Context, r *request, jobID string) (change
 	for i, c := range found {
 		page.Changes[i] = changeView{
 			Time: instant(c.At), Action: c.Action, JobID: c.JobID, RunID: c.RunID,
-			StatusBefore: c.From, StatusAfter: c.To, By: c.By, UserAgent: c.UserAgent,
+			StatusBefore: c.From, StatusAfter: c.To, By: c.By, UserAgent: c.UserAgent, Note: c.Note,
 		}
 	}
 	return page, nil

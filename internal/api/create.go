@@ -122,6 +122,15 @@ func hasField(faults job.Faults, field string) bool {
 }
 
 func readBody(r *request) ([]byte, error) {
+	body, err := readOptional(r)
+	if err == nil && len(body) == 0 {
+		err = job.Faults{{Field: "body", Rule: "must be a JSON object; it is empty"}}
+	}
+	return body, err
+}
+
+// readOptional reads a body that may be absent.
+func readOptional(r *request) ([]byte, error) {
 	if kind := r.Header.Get("Content-Type"); kind != "" {
 		media, _, err := mime.ParseMediaType(kind)
 		if err != nil || media != jsonType {
@@ -138,8 +147,6 @@ func readBody(r *request) ([]byte, error) {
 		return nil, err
 	case err != nil:
 		return nil, problemOf(invalidRequest, "the body ended early")
-	case len(body) == 0:
-		return nil, job.Faults{{Field: "body", Rule: "must be a JSON object; it is empty"}}
 	}
 	return body, nil
 }
@@ -190,6 +197,8 @@ func (s state) wait(now time.Time) time.Duration {
 	switch {
 	case s.run.Status == job.StatusScheduled:
 		d = s.rec.StartTime.Sub(now)
+	case s.run.Status == job.StatusPaused:
+		d = longestWait
 	case s.run.Block != nil:
 		d = s.run.Block.ProbeAt.Sub(now)
 	case s.run.Status != job.StatusStopping && !s.run.StartedAt.IsZero():

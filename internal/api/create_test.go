@@ -257,7 +257,7 @@ func TestBadRequestsNameEveryFault(t *testing.T) {
 			{"query", "", "must be well-formed: name=value pairs, joined by &, percent-encoded"},
 		}},
 		{"filters", "GET", "/api/jobs?status=done&type=x&pageSize=101&continuationToken=.", "", []fault{
-			{"status", "done", "must be one of scheduled, running, blocked, stopping, completed, failed, cancelled"},
+			{"status", "done", "must be one of scheduled, running, blocked, paused, stopping, completed, failed, cancelled"},
 			{"type", "x", "must be one of scheduleDeviceMethod, scheduleUpdateTwin"},
 			{"pageSize", "101", "must be a whole number from 1 to 100"},
 		}},

@@ -98,7 +98,7 @@ func toProblem(err error) *problem {
 	case errors.Is(err, dispatch.ErrKeyReused):
 		return problemOf(keyReused, "an earlier request with this Idempotency-Key had another body; use a new key for a new job")
 	case errors.Is(err, dispatch.ErrEnded):
-		return problemOf(jobEnded, "the job has ended, or is ending because of its time limit, and cannot be cancelled")
+		return problemOf(jobEnded, "the job has ended, or is about to, and cannot be changed any more")
 	case errors.Is(err, dispatch.ErrNotEnded):
 		return problemOf(jobNotEnded, "only a job that has ended can be deleted; cancel it first")
 	case errors.Is(err, job.ErrConflict):

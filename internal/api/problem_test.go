@@ -37,6 +37,14 @@ func (b broken) Cancel(context.Context, string, job.Caller) (*job.Record, *job.R
 	return nil, nil, b.err
 }
 
+func (b broken) Pause(context.Context, string, string, job.Caller) (*job.Record, *job.Run, error) {
+	return nil, nil, b.err
+}
+
+func (b broken) Resume(context.Context, string, string, job.Caller) (*job.Record, *job.Run, error) {
+	return nil, nil, b.err
+}
+
 func (b broken) Delete(context.Context, string, job.Caller) error { return b.err }
 
 func (b broken) Get(context.Context, string) (*job.Record, *job.Run, error) {

@@ -52,6 +52,12 @@ func (h *handler) table() []route {
 		{[]string{"jobs", jobIDPart, "cancel"}, map[string]endpoint{
 			http.MethodPost: {nil, h.cancel},
 		}},
+		{[]string{"jobs", jobIDPart, "pause"}, map[string]endpoint{
+			http.MethodPost: {nil, h.pause},
+		}},
+		{[]string{"jobs", jobIDPart, "resume"}, map[string]endpoint{
+			http.MethodPost: {nil, h.resume},
+		}},
 		{[]string{"jobs", jobIDPart, "result"}, map[string]endpoint{
 			http.MethodGet: {nil, h.result},
 		}},

@@ -32,7 +32,7 @@ func stateOf(rec *job.Record, run *job.Run) state {
 	if stored := run != nil && run.Rev != ""; !stored {
 		r := rec.NewRun()
 		r.Status, r.EndReason, r.FailureReason = rec.Status, rec.EndReason, rec.FailureReason
-		r.StartedAt, r.EndedAt, r.Devices = rec.StartedAt, rec.EndedAt, rec.Devices
+		r.Pause, r.StartedAt, r.EndedAt, r.Devices = rec.Pause, rec.StartedAt, rec.EndedAt, rec.Devices
 		return state{rec: rec, run: &r, counts: rec.Counts}
 	}
 	return state{rec: rec, run: run, counts: run.Counts()}
@@ -75,6 +75,7 @@ type jobView struct {
 	FailureReasons      map[string]int `json:"failureReasons,omitempty"`
 	Selection           selection      `json:"selection"`
 	Blocked             *blockView     `json:"blocked,omitempty"`
+	Paused              *pauseView     `json:"paused,omitempty"`
 	Warnings            []string       `json:"warnings,omitempty"`
 	CreatedBy           job.Principal  `json:"createdBy,omitzero"`
 
@@ -92,7 +93,7 @@ func (s state) view() *jobView {
 
 		RunID: s.rec.RunID, DeviceIDCount: s.rec.DeviceCount, StartedTime: instant(s.run.StartedAt), EndReason: s.run.EndReason,
 		ExecutionStatistics: s.counts.StateMap(), FailureReasons: s.counts.ReasonMap(),
-		Selection: selection{State: s.selectionState(), DeviceCount: s.counts.Total()}, Warnings: s.rec.Warnings,
+		Selection: selection{State: s.selectionState(), DeviceCount: s.counts.Total()}, Paused: pauseOf(s.run.Pause), Warnings: s.rec.Warnings,
 		CreatedBy: s.rec.CreatedBy,
 
 		Notifications: s.rec.Notifications.Redacted(), Deliveries: deliveryViews(s.rec.Deliveries),
@@ -117,7 +118,7 @@ func (s state) selectionState() string {
 		return selectionComplete
 	case s.run.EndReason != "":
 		return selectionStopped
-	case s.run.Status == job.StatusScheduled:
+	case s.run.StartedAt.IsZero():
 		return selectionPending
 	case s.run.PlanDone:
 		return selectionComplete
@@ -143,6 +144,8 @@ func (s state) message() string {
 			return fmt.Sprintf("Blocked by the hub and asks it again at %s; no device is at fault: %s", instant(b.ProbeAt), b.Reason)
 		}
 		return "Blocked by the hub."
+	case job.StatusPaused:
+		return s.pausedMessage()
 	case job.StatusStopping:
 		return fmt.Sprintf("Starts no new calls and waits for those under way, %d at most.", st.RunningCount)
 	case job.StatusCompleted:

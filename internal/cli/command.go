@@ -31,7 +31,7 @@ type entry struct {
 func entries() []entry {
 	return []entry{
 		demoEntry(), devEntry(), hubEntry(), deviceEntry(), healthEntry(),
-		jobCreateEntry(), jobListEntry(), jobShowEntry(), jobWatchEntry(), jobExecutionsEntry(), jobCancelEntry(),
+		jobCreateEntry(), jobListEntry(), jobShowEntry(), jobWatchEntry(), jobExecutionsEntry(), jobPauseEntry(), jobResumeEntry(), jobCancelEntry(),
 		jobDeleteEntry(), jobAuditEntry(),
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 func jobAuditEntry() entry {
 	return entry{
-		name: "job audit", args: "[job id]", summary: "tell who created, cancelled and deleted jobs, newest first",
+		name: "job audit", args: "[job id]", summary: "tell who changed which job, newest first",
 		text: `
 Of one job, also of one that was deleted, or of all. A person or an application is shown by its name where the deployment signs
 callers in; a key by a short hash, which 'job show' shows as well.`,

@@ -35,7 +35,7 @@ type jobList struct {
 }
 
 func (c *jobList) flags(fs *flag.FlagSet) {
-	fs.StringVar(&c.status, "status", "", "only jobs with this `status`: scheduled, running, blocked, stopping, completed, failed or cancelled")
+	fs.StringVar(&c.status, "status", "", "only jobs with this `status`: scheduled, running, blocked, paused, stopping, completed, failed or cancelled")
 	fs.StringVar(&c.kind, "type", "", "only jobs of this `type`: method or twin")
 	fs.IntVar(&c.limit, "limit", 20, "how `many` to list")
 	fs.BoolVar(&c.all, "all", false, "list all")

@@ -53,8 +53,8 @@ func (m *meter) line(job *client.Job, now time.Time, width int) string {
 			return fit(fmt.Sprintf("scheduled  begins in %s", short(wait)), width)
 		}
 		return fit("scheduled  is due", width)
-	case "blocked":
-		return fit("blocked  "+plain(job.StatusMessage), width)
+	case "blocked", "paused":
+		return fit(job.Status+"  "+plain(job.StatusMessage), width)
 	}
 	done, total := job.Done(), job.Statistics.DeviceCount
 	more := ""

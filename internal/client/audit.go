@@ -17,13 +17,14 @@ type Principal struct {
 // Change is an entry of the audit trail: who did what to which job.
 type Change struct {
 	Time         time.Time `json:"time"`
-	Action       string    `json:"action"` // created, cancelled, deleted
+	Action       string    `json:"action"` // created, paused, resumed, cancelled, deleted
 	JobID        string    `json:"jobId"`
 	RunID        string    `json:"runId"`        // tells jobs apart that had the same id one after the other
 	StatusBefore string    `json:"statusBefore"` // "" when the job did not exist
 	StatusAfter  string    `json:"statusAfter"`  // "" when it does not exist any more
 	By           Principal `json:"by"`
 	UserAgent    string    `json:"userAgent"`
+	Note         string    `json:"note"` // that was given with the request
 
 	// Raw is the JSON that the service sent.
 	Raw json.RawMessage `json:"-"`

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -137,6 +138,31 @@ func (c *Client) Cancel(ctx context.Context, id string) (*Job, error) {
 	r := request{method: http.MethodPost, path: jobPath(id, "cancel"), body: []byte{}, repeatable: true}
 	var job Job
 	if err := c.call(ctx, r, &job); err != nil {
+		return nil, err
+	}
+	return &job, nil
+}
+
+// Pause keeps a job from starting calls; note says why, for people, and may be "".
+func (c *Client) Pause(ctx context.Context, id, note string) (*Job, error) {
+	return c.hold(ctx, jobPath(id, "pause"), note)
+}
+
+// Resume lets a paused job go on; note is as for Pause.
+func (c *Client) Resume(ctx context.Context, id, note string) (*Job, error) {
+	return c.hold(ctx, jobPath(id, "resume"), note)
+}
+
+func (c *Client) hold(ctx context.Context, path, note string) (*Job, error) {
+	body := []byte{}
+	if note != "" {
+		var err error
+		if body, err = json.Marshal(map[string]string{"note": note}); err != nil {
+			return nil, fmt.Errorf("encoding a note: %w", err)
+		}
+	}
+	var job Job
+	if err := c.call(ctx, request{method: http.MethodPost, path: path, body: body, repeatable: true}, &job); err != nil {
 		return nil, err
 	}
 	return &job, nil

@@ -11,7 +11,7 @@ import (
 type Job struct {
 	ID             string `json:"jobId"`
 	Type           string `json:"type"`   // scheduleDeviceMethod or scheduleUpdateTwin
-	Status         string `json:"status"` // scheduled, running, blocked, stopping, completed, failed, cancelled
+	Status         string `json:"status"` // scheduled, running, blocked, paused, stopping, completed, failed, cancelled
 	QueryCondition string `json:"queryCondition"`
 	// DeviceIDCount is the length of the explicit list that took the place of QueryCondition, 0 when none did.
 	DeviceIDCount int         `json:"deviceIdCount"`

@@ -37,7 +37,7 @@ func (d *Dispatcher) change(ctx context.Context, runID string, edit func(*job.Ru
 	}
 }
 
-// reflect shows the run's status in its job and in the lists of jobs, and who cancelled it in the audit trail. Whoever changes a
+// reflect shows the run's status in its job and in the lists of jobs, and who changed it in the audit trail. Whoever changes a
 // run's status calls it; the timer does when they died in between.
 func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
 	for {
@@ -45,13 +45,10 @@ func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
 		if err != nil {
 			return err
 		}
-		if from := rec.Status; !from.Ended() && from != run.Status {
+		changes := rec.Untold(run)
+		if from := rec.Status; !from.Ended() && (from != run.Status || len(changes) > 0) {
 			rec.Reflect(run)
 			d.owe(rec)
-			var changes []job.Change
-			if run.Cancelled != nil {
-				changes = append(changes, *run.Cancelled)
-			}
 			err = d.store.SaveJob(ctx, rec, from, changes...)
 			if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
 				continue

@@ -123,6 +123,7 @@ func (o *observer) sending(ctx context.Context, m *message, delay time.Duration)
 type snapshot struct {
 	status       job.Status
 	blockedSince time.Time
+	pausedSince  time.Time
 	supervisedAt time.Time
 	ended        int
 	planDone     bool
@@ -136,6 +137,9 @@ func (o *observer) before(run *job.Run) snapshot {
 	if run.Block != nil {
 		s.blockedSince = run.Block.Since
 	}
+	if run.Pause != nil {
+		s.pausedSince = run.Pause.Since
+	}
 	return s
 }
 
@@ -146,11 +150,16 @@ func (o *observer) changed(ctx context.Context, was snapshot, run *job.Run) {
 	}
 	ctx = aboutRun(ctx, run.ID)
 	o.transitions.Add(ctx, 1, statusOption(run.Status))
+	if was.status == job.StatusPaused && (run.Status == job.StatusRunning || run.Status == job.StatusScheduled) {
+		logline.Write(ctx, o.log, logline.RunResumed{Paused: o.now().Sub(was.pausedSince)})
+	}
 	switch {
 	case was.status == job.StatusScheduled && run.Status == job.StatusRunning:
 		logline.Write(ctx, o.log, logline.RunStarted{Late: run.StartedAt.Sub(run.StartAt)})
 	case was.status == job.StatusBlocked && run.Status == job.StatusRunning:
 		logline.Write(ctx, o.log, logline.RunUnblocked{Blocked: o.now().Sub(was.blockedSince)})
+	case run.Status == job.StatusPaused:
+		logline.Write(ctx, o.log, logline.RunPaused{ByRule: run.Pause.By.Kind == ""})
 	case run.Status == job.StatusStopping:
 		logline.Write(ctx, o.log, logline.RunStopping{EndReason: run.EndReason})
 	case run.Status.Ended():
@@ -180,7 +189,7 @@ func (o *observer) passed(ctx context.Context, was snapshot, run *job.Run, open 
 	}
 	o.changed(ctx, was, run)
 	period := progressEvery
-	if run.Status == job.StatusBlocked {
+	if run.Status == job.StatusBlocked || run.Status == job.StatusPaused {
 		period = blockedEvery
 	}
 	now := run.SupervisedAt

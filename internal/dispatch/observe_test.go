@@ -295,7 +295,7 @@ func TestMetricsShowCallsBesideTheAllowance(t *testing.T) {
 		"fleetjobs.hub.calls method": 2, "fleetjobs.hub.calls twin": 0, "fleetjobs.hub.calls query": 0,
 		"fleetjobs.hub.throttled method": 0, "fleetjobs.hub.throttled twin": 0, "fleetjobs.hub.throttled query": 0,
 		"fleetjobs.hub.allowance method": 40, "fleetjobs.hub.calls.limit ": 512,
-		"fleetjobs.jobs scheduled": 0, "fleetjobs.jobs running": 1, "fleetjobs.jobs blocked": 0, "fleetjobs.jobs stopping": 0,
+		"fleetjobs.jobs scheduled": 0, "fleetjobs.jobs running": 1, "fleetjobs.jobs blocked": 0, "fleetjobs.jobs paused": 0, "fleetjobs.jobs stopping": 0,
 		"fleetjobs.deliveries eventGrid failed": 1, "fleetjobs.deliveries eventGrid retried": 2,
 	}, values)
 }

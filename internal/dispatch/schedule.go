@@ -262,7 +262,7 @@ func (d *Dispatcher) runOf(ctx context.Context, rec *job.Record) (*job.Run, erro
 	}
 	run := rec.NewRun()
 	run.Status, run.EndReason, run.FailureReason = rec.Status, rec.EndReason, rec.FailureReason
-	run.EndedAt = rec.EndedAt
+	run.EndedAt, run.Pause = rec.EndedAt, rec.Pause
 	return &run, nil
 }
 
@@ -277,11 +277,12 @@ func (d *Dispatcher) Cancel(ctx context.Context, id string, by job.Caller) (*job
 		if rec.Active || rec.Status.Ended() {
 			return d.cancelRun(ctx, rec, by)
 		}
-		rec.Status, rec.EndReason, rec.EndedAt = job.StatusCancelled, job.EndCancelled, d.now()
+		from := rec.Status
+		rec.Status, rec.EndReason, rec.EndedAt, rec.Pause = job.StatusCancelled, job.EndCancelled, d.now(), nil
 		d.owe(rec)
 		cancelled := rec.Change(job.ActionCancelled, by, rec.EndedAt)
-		cancelled.From, cancelled.To = job.StatusScheduled, rec.Status
-		err = d.store.SaveJob(ctx, rec, job.StatusScheduled, cancelled)
+		cancelled.From, cancelled.To = from, rec.Status
+		err = d.store.SaveJob(ctx, rec, from, cancelled)
 		if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
 			continue
 		}
@@ -308,12 +309,13 @@ func (d *Dispatcher) cancelRun(ctx context.Context, rec *job.Record, by job.Call
 			return false, ErrEnded
 		}
 		next := job.StatusStopping
-		if run.Status == job.StatusScheduled {
+		if run.StartedAt.IsZero() {
 			next = job.StatusCancelled
 		}
 		cancelled := rec.Change(job.ActionCancelled, by, d.now())
 		cancelled.From, cancelled.To = run.Status, next
-		run.EndReason, run.Cancelled = job.EndCancelled, &cancelled
+		run.EndReason = job.EndCancelled
+		run.Enter(cancelled)
 		return true, run.Become(next, cancelled.At)
 	})
 	if err != nil {

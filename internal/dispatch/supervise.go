@@ -13,7 +13,7 @@ import (
 
 const (
 	superviseEvery  = time.Second
-	superviseSilent = 10 * time.Second // at most, while a run is blocked
+	superviseSilent = 10 * time.Second // at most, while a run is blocked or paused
 	superviseTries  = 5
 	maxChecks       = 50 // open shards looked at in one pass
 	closesAtOnce    = 8
@@ -101,17 +101,21 @@ func (d *Dispatcher) pass(ctx context.Context, run *job.Run, generation int) err
 			return err
 		}
 	}
-	if !chain || run.Status.Ended() {
-		return nil
+	if !chain || run.Status.Ended() || run.Resting(s.now) {
+		return nil // a run that rests is woken by Resume, by Cancel, and by the timer at its deadline
 	}
 	return d.sendSupervise(ctx, run.ID, generation, s.delay())
 }
 
 func (s *supervision) delay() time.Duration {
-	if s.run.Status != job.StatusBlocked || s.asked {
+	silent := superviseSilent
+	switch {
+	case s.run.Status == job.StatusBlocked && !s.asked:
+		silent = min(silent, s.run.Block.ProbeAt.Sub(s.now))
+	case s.run.Status == job.StatusPaused && s.now.Sub(s.run.Pause.Since) > superviseSilent:
+	default:
 		return superviseEvery
 	}
-	silent := min(superviseSilent, s.run.Block.ProbeAt.Sub(s.now))
 	if !s.run.Deadline.IsZero() {
 		silent = min(silent, s.run.Deadline.Sub(s.now))
 	}
@@ -209,7 +213,7 @@ func (s *supervision) allCounted() bool {
 	return len(s.open) == 0 && s.run.ClosedShards == s.run.Enqueued
 }
 
-// resend sends the messages again that were dropped while the run was blocked.
+// resend sends the messages again that were dropped while the run was blocked or paused.
 func (s *supervision) resend(ctx context.Context) error {
 	if !s.plan.Done {
 		if err := s.d.send(ctx, message{Kind: kindPlan, Run: s.run.ID}, 0); err != nil {

@@ -69,7 +69,7 @@ func (d *Dispatcher) startDue(ctx context.Context, jobID string) error {
 
 // start hands a job's run to the workers, to begin at its start time. Doing it twice is harmless.
 func (d *Dispatcher) start(ctx context.Context, rec *job.Record) error {
-	if rec.Status.Ended() {
+	if rec.Status.Ended() || rec.Status == job.StatusPaused {
 		return nil
 	}
 	ctx = tracectx.Resume(ctx, rec.Trace)
@@ -109,7 +109,7 @@ func (d *Dispatcher) repair(ctx context.Context, jobID string) error {
 			return d.send(ctx, message{Kind: kindPlan, Run: run.ID}, 0)
 		}
 		return nil
-	case silent > d.opts.Silence:
+	case silent > d.opts.Silence && !run.Resting(d.now()):
 		return d.wake(ctx, run)
 	}
 	return d.reflect(ctx, run)

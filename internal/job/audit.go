@@ -32,12 +32,16 @@ type Action string
 // The actions.
 const (
 	ActionCreated   Action = "created"
+	ActionPaused    Action = "paused"
+	ActionResumed   Action = "resumed"
 	ActionCancelled Action = "cancelled"
 	ActionDeleted   Action = "deleted"
 )
 
 // Actions lists the actions.
-func Actions() []Action { return []Action{ActionCreated, ActionCancelled, ActionDeleted} }
+func Actions() []Action {
+	return []Action{ActionCreated, ActionPaused, ActionResumed, ActionCancelled, ActionDeleted}
+}
 
 // Change is one entry of the audit trail: who did what to which job, and when. At, RunID and Action tell it from every other.
 type Change struct {
@@ -49,9 +53,35 @@ type Change struct {
 	To        Status `json:",omitempty"` // of the job after, "" when it does not exist any more
 	By        Principal
 	UserAgent string `json:",omitempty"`
+	Note      string `json:",omitempty"` // that By gave
 }
 
 // Change gives the entry for what by does to the job at a time, without From and To.
 func (r *Record) Change(action Action, by Caller, at time.Time) Change {
 	return Change{At: at, Action: action, JobID: r.JobID, RunID: r.RunID, By: by.Principal, UserAgent: by.UserAgent}
+}
+
+// keptEntries is how many entries a run holds for its job: more than anybody makes before the job has taken them over.
+const keptEntries = 8
+
+// Enter adds an entry to the run, for the job to take over.
+func (r *Run) Enter(c Change) {
+	r.Trail = append(r.Trail, c)
+	r.Trail = r.Trail[max(0, len(r.Trail)-keptEntries):]
+	r.Noted++
+}
+
+// Told is how many entries of which run a job has taken over.
+type Told struct {
+	RunID string
+	Count int
+}
+
+// Untold gives the run's entries that the job has not taken over. Taking one over twice is harmless.
+func (r *Record) Untold(run *Run) []Change {
+	n := run.Noted
+	if r.Told.RunID == run.ID {
+		n -= r.Told.Count
+	}
+	return run.Trail[len(run.Trail)-min(max(n, 0), len(run.Trail)):]
 }

@@ -81,6 +81,7 @@ const (
 	MaxExecutionSecs  = 366 * 24 * 3600
 	MaxStartAhead     = 10 * 366 * 24 * time.Hour
 	MaxCallbackURL    = 2048
+	MaxNoteChars      = 500 // of why somebody pauses, resumes or approves
 )
 
 // Record is a stored job.
@@ -102,10 +103,12 @@ type Record struct {
 	Active        bool // its run was handed to the dispatcher and has rows of its own, also after its end
 	EndReason     EndReason
 	FailureReason string
+	Pause         *Pause `json:",omitempty"`
 	StartedAt     time.Time
 	EndedAt       time.Time
 	Devices       int
 	Counts        Counts
+	Told          Told `json:",omitzero"` // entries of the audit trail that came from the run
 
 	// Deliveries are the events that somebody is told of. Owed is the time under which the store lists the job for the next
 	// pending one, zero when it does not.
@@ -125,7 +128,8 @@ func (r *Record) NewRun() Run {
 func (r *Record) Reflect(run *Run) bool {
 	changed := r.Status != run.Status
 	r.Status, r.EndReason, r.FailureReason = run.Status, run.EndReason, run.FailureReason
-	r.StartedAt, r.EndedAt = run.StartedAt, run.EndedAt
+	r.StartedAt, r.EndedAt, r.Pause = run.StartedAt, run.EndedAt, run.Pause
+	r.Told = Told{RunID: run.ID, Count: run.Noted}
 	r.Devices, r.Counts = run.Devices, run.Counts()
 	return changed
 }

@@ -195,6 +195,7 @@ var limits = []limit{
 	{"MaxTwinInteger", "an integer of a patch, greatest", fmt.Sprint(job.MaxTwinInteger)},
 	{"MaxStartAhead", "`startTime` from now", fmt.Sprintf("%d days; a time that has passed means now", int(job.MaxStartAhead.Hours()/24))},
 	{"MaxExecutionSecs", "`maxExecutionTimeInSeconds`", "1 to " + seconds(job.MaxExecutionSecs) + ", no limit unless given"},
+	{"MaxNoteChars", "`note` of a request to pause or resume", fmt.Sprintf("%d characters", job.MaxNoteChars)},
 	{"MaxCallbackURL", "`notifications.callbackUrl`", bytesOf(job.MaxCallbackURL) + ", an absolute https URL"},
 	{"AnswerLimit", "answer or error kept for each device", bytesOf(job.AnswerLimit) + "; a longer one is cut and marked"},
 	{"ShardSize", "devices of a run that are stored and carried out together", fmt.Sprint(job.ShardSize)},

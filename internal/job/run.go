@@ -35,6 +35,7 @@ type Run struct {
 	EndReason     EndReason
 	FailureReason string
 	Block         *Block
+	Pause         *Pause `json:",omitempty"`
 
 	StartAt   time.Time // when it is due
 	Deadline  time.Time // no new call starts from here on; zero means none
@@ -57,11 +58,13 @@ type Run struct {
 	// Generation is that of the supervise message which is under way; older copies die.
 	Generation   int
 	SupervisedAt time.Time
-	// Resend asks the supervisor to send the messages of all open shards again, after the run was blocked.
+	// Resend asks the supervisor to send the messages of all open shards again, after the run was blocked or paused.
 	Resend bool
 
-	// Cancelled is the audit trail's entry of who cancelled the run, which the job's row takes over together with its status.
-	Cancelled *Change `json:",omitempty"`
+	// Trail are the last entries of the audit trail about the run, Noted the number of all. The job's row takes them over
+	// together with the run's state.
+	Trail []Change `json:",omitempty"`
+	Noted int      `json:",omitempty"`
 
 	// Rev is the store's revision of the row that was read, which a write is compared with.
 	Rev string `json:"-"`
@@ -80,6 +83,9 @@ func (r *Run) Become(next Status, now time.Time) error {
 	}
 	if next != StatusBlocked {
 		r.Block = nil
+	}
+	if next != StatusPaused {
+		r.Pause = nil
 	}
 	if next.Ended() {
 		r.EndedAt = now

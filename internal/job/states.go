@@ -72,7 +72,7 @@ func (s ExecutionState) CanBecome(next ExecutionState) bool {
 }
 
 // Status is the state of a run and, since a job has one run at a time, of its job. The words are those of IoT Hub's own
-// jobs (https://learn.microsoft.com/rest/api/iothub/service/jobs), plus blocked and stopping, which IoT Hub does not have.
+// jobs (https://learn.microsoft.com/rest/api/iothub/service/jobs), plus blocked, paused and stopping, which IoT Hub does not have.
 type Status string
 
 // The states of a run.
@@ -80,6 +80,7 @@ const (
 	StatusScheduled Status = "scheduled" // waits for its start time
 	StatusRunning   Status = "running"   // selects and calls devices
 	StatusBlocked   Status = "blocked"   // the hub refuses or cannot be reached; goes on by itself when it is back
+	StatusPaused    Status = "paused"    // no new call starts until somebody resumes it; its time limit goes on
 	StatusStopping  Status = "stopping"  // about to end: no new call starts, calls in flight are waited for
 	StatusCompleted Status = "completed" // every device ended, or the time limit passed
 	StatusFailed    Status = "failed"    // the run could not be carried out as asked; FailureReason says why
@@ -89,7 +90,7 @@ const (
 // Statuses lists all run states, in the order of a run's life.
 func Statuses() []Status {
 	return []Status{
-		StatusScheduled, StatusRunning, StatusBlocked, StatusStopping, StatusCompleted, StatusFailed, StatusCancelled,
+		StatusScheduled, StatusRunning, StatusBlocked, StatusPaused, StatusStopping, StatusCompleted, StatusFailed, StatusCancelled,
 	}
 }
 
@@ -100,9 +101,10 @@ func (s Status) Ended() bool {
 
 // runTransitions is the one table of a run's life; docs/states.md shows it.
 var runTransitions = map[Status][]Status{
-	StatusScheduled: {StatusRunning, StatusCancelled},
-	StatusRunning:   {StatusBlocked, StatusStopping, StatusCompleted},
-	StatusBlocked:   {StatusRunning, StatusStopping},
+	StatusScheduled: {StatusRunning, StatusPaused, StatusCancelled},
+	StatusRunning:   {StatusBlocked, StatusPaused, StatusStopping, StatusCompleted},
+	StatusBlocked:   {StatusRunning, StatusPaused, StatusStopping},
+	StatusPaused:    {StatusScheduled, StatusRunning, StatusStopping, StatusCancelled},
 	StatusStopping:  {StatusCancelled, StatusCompleted, StatusFailed},
 }
 

@@ -22,13 +22,14 @@ const (
 		canceled    . . . . . . . .
 		removed     . . . . . . . .`
 	runMatrix = `
-		scheduled   . x . . . . x
-		running     . . x x x . .
-		blocked     . x . x . . .
-		stopping    . . . . x x x
-		completed   . . . . . . .
-		failed      . . . . . . .
-		cancelled   . . . . . . .`
+		scheduled   . x . x . . . x
+		running     . . x x x x . .
+		blocked     . x . x x . . .
+		paused      x x . . x . . x
+		stopping    . . . . . x x x
+		completed   . . . . . . . .
+		failed      . . . . . . . .
+		cancelled   . . . . . . . .`
 )
 
 // matrix reads one of the tables above.

@@ -142,7 +142,7 @@ func (s *Store) JobByKey(ctx context.Context, keyHash string) (string, error) {
 // jobs for that of active runs; one that ends leaves either. Entries of the audit trail are written with it.
 func (s *Store) SaveJob(ctx context.Context, rec *job.Record, from job.Status, changes ...job.Change) error {
 	wasActive := rec.Active
-	rec.Active = wasActive || rec.Status != job.StatusScheduled && !rec.Status.Ended()
+	rec.Active = wasActive || rec.Status != job.StatusScheduled && rec.Status != job.StatusPaused && !rec.Status.Ended()
 	return s.saveJob(ctx, rec, from, wasActive, changes)
 }
 

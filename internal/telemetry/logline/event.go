@@ -114,7 +114,7 @@ func (e TickDone) line() line {
 	return line{"tick.done", "the timer looked after all jobs", level, []slog.Attr{
 		slog.Int("due", e.Due), slog.Int("active", e.Active),
 		slog.Int("jobsScheduled", e.Jobs[job.StatusScheduled]), slog.Int("jobsRunning", e.Jobs[job.StatusRunning]),
-		slog.Int("jobsBlocked", e.Jobs[job.StatusBlocked]), slog.Int("jobsStopping", e.Jobs[job.StatusStopping]),
+		slog.Int("jobsBlocked", e.Jobs[job.StatusBlocked]), slog.Int("jobsPaused", e.Jobs[job.StatusPaused]), slog.Int("jobsStopping", e.Jobs[job.StatusStopping]),
 		ms("durationMs", e.Took),
 	}}
 }

@@ -53,6 +53,8 @@ func samples() []Event {
 		RunProgress{Run: someRun(job.StatusRunning), Open: 2, EndedPerSecond: 118.5, Now: noon},
 		RunBlocked{Block: &job.Block{Reason: "the hub refused the identity", Code: "IotHubUnauthorizedAccess", Probes: 2}, Blocked: 5 * time.Second},
 		RunUnblocked{Blocked: 20 * time.Second},
+		RunPaused{},
+		RunResumed{Paused: 2 * time.Hour},
 		RunStopping{EndReason: job.EndCancelled},
 		RunEnded{Run: someRun(job.StatusCompleted)},
 		SliceDone{Devices: 100, Calls: 101, Throttled: 2, Ended: slice, Left: 1, Took: 1900 * time.Millisecond, Queued: 210 * time.Millisecond},

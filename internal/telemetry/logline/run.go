@@ -70,6 +70,20 @@ func (e RunUnblocked) line() line {
 	return line{"run.unblocked", "the hub is back, the run goes on", slog.LevelInfo, []slog.Attr{ms("blockedMs", e.Blocked)}}
 }
 
+// RunPaused says that somebody, or a rule of the job, paused a run: it starts no new calls.
+type RunPaused struct{ ByRule bool }
+
+func (e RunPaused) line() line {
+	return line{"run.paused", "the run is paused", slog.LevelInfo, []slog.Attr{slog.Bool("byRule", e.ByRule)}}
+}
+
+// RunResumed says that a paused run goes on.
+type RunResumed struct{ Paused time.Duration }
+
+func (e RunResumed) line() line {
+	return line{"run.resumed", "the run goes on", slog.LevelInfo, []slog.Attr{ms("pausedMs", e.Paused)}}
+}
+
 // RunStopping says that a run starts no new calls.
 type RunStopping struct{ EndReason job.EndReason }
 

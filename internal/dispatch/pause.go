@@ -1,0 +1,109 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// Pause keeps a job from starting calls until Resume. Calls under way end and are stored; the time limit goes on. A job that is
+// paused already stays as it is; ErrEnded says that it has ended or is about to.
+func (d *Dispatcher) Pause(ctx context.Context, id, note string, by job.Caller) (*job.Record, *job.Run, error) {
+	return d.hold(ctx, id, holding{action: job.ActionPaused, note: note, by: by})
+}
+
+// Resume lets a paused job go on. A job that is not paused stays as it is; ErrEnded says that it has ended or is about to.
+func (d *Dispatcher) Resume(ctx context.Context, id, note string, by job.Caller) (*job.Record, *job.Run, error) {
+	return d.hold(ctx, id, holding{action: job.ActionResumed, note: note, by: by})
+}
+
+// holding is a request to pause or resume.
+type holding struct {
+	action job.Action
+	note   string
+	by     job.Caller
+}
+
+func (d *Dispatcher) hold(ctx context.Context, id string, h holding) (*job.Record, *job.Run, error) {
+	for {
+		rec, err := d.store.Job(ctx, id)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case rec.Status.Ended():
+			return nil, nil, ErrEnded
+		case rec.Active:
+			run, err := d.holdRun(ctx, rec, h)
+			return rec, run, err
+		}
+		err = d.holdJob(ctx, rec, h)
+		if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		run, err := d.runOf(ctx, rec)
+		return rec, run, err
+	}
+}
+
+// apply changes a run and reports whether there was anything to change.
+func (d *Dispatcher) apply(run *job.Run, rec *job.Record, h holding) (bool, error) {
+	if (run.Status == job.StatusPaused) == (h.action == job.ActionPaused) {
+		return false, nil
+	}
+	change := rec.Change(h.action, h.by, d.now())
+	change.From, change.Note = run.Status, h.note
+	var err error
+	if h.action == job.ActionPaused {
+		err = run.Hold(job.Pause{Since: change.At, Note: h.note, By: h.by.Principal})
+	} else {
+		err = run.Resume(change.At)
+	}
+	change.To = run.Status
+	run.Enter(change)
+	return err == nil, err
+}
+
+// holdJob pauses or resumes a job whose run has no rows yet. While it is paused the timer passes it over.
+func (d *Dispatcher) holdJob(ctx context.Context, rec *job.Record, h holding) error {
+	run, from := rec.NewRun(), rec.Status
+	run.Status, run.Pause = rec.Status, rec.Pause
+	changed, err := d.apply(&run, rec, h)
+	if err != nil || !changed {
+		return err
+	}
+	rec.Status, rec.Pause = run.Status, run.Pause
+	if err := d.store.SaveJob(ctx, rec, from, run.Trail...); err != nil {
+		return err
+	}
+	if rec.Status == job.StatusScheduled && rec.StartTime.Before(d.now().Add(2*d.opts.Tick)) {
+		if err := d.start(ctx, rec); err != nil {
+			d.opts.Logger.WarnContext(ctx, "the job is resumed; the timer will start it", "job", rec.JobID, "error", err)
+		}
+	}
+	return nil
+}
+
+func (d *Dispatcher) holdRun(ctx context.Context, rec *job.Record, h holding) (*job.Run, error) {
+	changed := false
+	run, err := d.change(ctx, rec.RunID, func(run *job.Run) (bool, error) {
+		if run.Status.Ended() || run.Status == job.StatusStopping {
+			return false, ErrEnded
+		}
+		var err error
+		changed, err = d.apply(run, rec, h)
+		return changed, err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case changed && run.Status == job.StatusScheduled:
+		return run, d.send(ctx, message{Kind: kindPlan, Run: run.ID}, run.StartAt.Sub(d.now()))
+	case changed && !run.StartedAt.IsZero():
+		return run, d.wake(ctx, run)
+	}
+	return run, nil
+}
