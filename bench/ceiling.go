@@ -35,42 +35,48 @@ func ceiling(twins bool, answer time.Duration, want goal) func(context.Context, 
 		if err := w.warm(ctx, bare, jobSpec{devices: min(warmUp, b.devices), twins: twins}); err != nil {
 			return t, err
 		}
-		if err := b.takeTurns(ctx, w, bare, jobSpec{devices: b.devices, twins: twins}, want, &t); err != nil {
+		all, err := b.takeTurns(ctx, w, bare, twins)
+		if err != nil {
 			return t, err
 		}
-		if !twins {
-			now, err := w.startNow(ctx, b)
-			t.add("startNow", "sent without startTime to first call, app idle", "s", now...)
-			return t, err
+		all.addTo(&t, want)
+		if twins {
+			return t, nil
 		}
-		return t, nil
+		now, err := w.startNow(ctx, b)
+		t.add("startNow", "sent without startTime to first call, app idle", "s", now...)
+		return t, err
 	}
 }
 
+// turns are the samples of loops and jobs.
+type turns struct{ loops, jobs, ratios, first, completed, lag []float64 }
+
 // takeTurns runs loop and job by turns.
-func (b *bench) takeTurns(ctx context.Context, w *world, bare bareLoop, spec jobSpec, want goal, t *table) error {
-	var loops, jobs, ratios, first, completed, lag []float64
+func (b *bench) takeTurns(ctx context.Context, w *world, bare bareLoop, twins bool) (s turns, err error) {
 	for range b.repetitions {
 		seconds, err := bare.run(b.devices)
 		if err != nil {
-			return err
+			return s, err
 		}
-		spec.due = soon()
-		o, err := w.runMeasured(ctx, spec)
+		o, err := w.runMeasured(ctx, jobSpec{devices: b.devices, twins: twins, due: soon()})
 		if err != nil {
-			return err
+			return s, err
 		}
 		n := float64(b.devices)
-		loops, jobs, ratios = append(loops, n/seconds), append(jobs, n/o.lastEnd), append(ratios, seconds/o.lastEnd)
-		first, completed, lag = append(first, o.firstCall), append(completed, n/o.completed), append(lag, o.completed-o.lastEnd)
+		s.loops, s.jobs, s.ratios = append(s.loops, n/seconds), append(s.jobs, n/o.lastEnd), append(s.ratios, seconds/o.lastEnd)
+		s.first, s.completed, s.lag = append(s.first, o.firstCall), append(s.completed, n/o.completed), append(s.lag, o.completed-o.lastEnd)
 	}
-	t.add("ceiling", "bare loop", "devices/s", loops...)
-	t.add("job", "job, due to last outcome", "devices/s", jobs...)
-	t.add("ratio", "job / bare loop", "", ratios...).goal = want
-	t.add("completed", "job, due to reported completed", "devices/s", completed...)
-	t.add("firstCall", "due to first call", "s", first...)
-	t.add("reportLag", "last outcome to reported completed", "s", lag...).goal = atMost(2)
-	return nil
+	return s, nil
+}
+
+func (s turns) addTo(t *table, want goal) {
+	t.add("ceiling", "bare loop", "devices/s", s.loops...)
+	t.add("job", "job, due to last outcome", "devices/s", s.jobs...)
+	t.add("ratio", "job / bare loop", "", s.ratios...).goal = want
+	t.add("completed", "job, due to reported completed", "devices/s", s.completed...)
+	t.add("firstCall", "due to first call", "s", s.first...)
+	t.add("reportLag", "last outcome to reported completed", "s", s.lag...).goal = atMost(2)
 }
 
 // idle is long enough for the host to poll its queue as rarely as it ever does.

@@ -15,7 +15,7 @@ const instanceInFlight = 32
 // instances measures how much faster more instances are, and that none does another's work.
 func instances(ctx context.Context, b *bench) (table, error) {
 	var t table
-	devices, one, twice, lost := b.devices, 0.0, 0, 0
+	devices, one, twice, lost := b.sized(2_000, 40_000), 0.0, 0, 0
 	for _, n := range []int{1, 2, 4, 8} {
 		seconds, calls, err := b.runInstances(ctx, n, devices)
 		if err != nil {
