@@ -21,6 +21,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/config"
 	"github.com/fleetjobs/fleetjobs/internal/customhandler"
 	"github.com/fleetjobs/fleetjobs/internal/dispatch"
+	"github.com/fleetjobs/fleetjobs/internal/hubapi"
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/notify"
 	"github.com/fleetjobs/fleetjobs/internal/principal"
@@ -73,10 +74,11 @@ func serve(ctx context.Context, cfg config.Config, environ []string, w wiring) e
 		return err
 	}
 	functions, err := customhandler.New(customhandler.Options{
-		HTTP:   w.tel.HTTP(app.http),
-		Timers: map[string]customhandler.TimerFunc{"TimerDispatch": app.timerDispatch},
-		Queues: map[string]customhandler.QueueFunc{"RunShard": app.runShard},
-		Logger: w.logger,
+		HTTP:         w.tel.HTTP(app.http),
+		HTTPPrefixes: append(hubapi.Prefixes(), apiPrefix),
+		Timers:       map[string]customhandler.TimerFunc{"TimerDispatch": app.timerDispatch},
+		Queues:       map[string]customhandler.QueueFunc{"RunShard": app.runShard},
+		Logger:       w.logger,
 	})
 	if err != nil {
 		return err
@@ -132,7 +134,7 @@ func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
 		CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(), Rates: rates,
 		Notify: dispatch.Notify{Sender: sender, JobJSON: api.JobJSON},
 	})
-	a.http = api.New(api.Options{
+	native := api.New(api.Options{
 		Jobs: a.jobs, Store: a.store, Ready: a.store.Ensure, PublicURL: cfg.PublicURL, Logger: w.logger, Version: version,
 		RequestID: customhandler.InvocationID,
 		Callers: principal.New(principal.Options{
@@ -140,6 +142,11 @@ func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
 		}),
 		Health: api.Health{Ticks: a.store, Queue: queue, Hub: hub, Tick: cfg.TickInterval},
 	})
+	facade, err := newFacade(cfg, a, hub, w)
+	if err != nil {
+		return nil, err
+	}
+	a.http = byPath(native, facade)
 	return a, nil
 }
 

@@ -225,6 +225,6 @@ func TestWordsOfTheTrailAreDescribed(t *testing.T) {
 	t.Parallel()
 	schemas := loadSpec(t).doc.Components.Schemas
 	require.Equal(t, words(job.Actions()), schemas["Change"].Value.Properties["action"].Value.Enum)
-	require.Equal(t, words([]job.PrincipalKind{job.PrincipalIdentity, job.PrincipalKey, job.PrincipalAnonymous}),
+	require.Equal(t, words([]job.PrincipalKind{job.PrincipalIdentity, job.PrincipalKey, job.PrincipalPolicy, job.PrincipalAnonymous}),
 		schemas["Principal"].Value.Properties["kind"].Value.Enum)
 }

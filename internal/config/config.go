@@ -35,6 +35,7 @@ type Config struct {
 	OTel     OTel
 	Pace     Pace
 	Notify   Notify
+	Facade   Facade
 
 	// PublicURL is the base of absolute links, without a trailing slash. The
 	// handler cannot take it from requests: behind the host's proxy the Host
@@ -56,6 +57,8 @@ type Config struct {
 	// its headers tell who calls; RequireRoles that callers need app roles.
 	EasyAuth     bool `env:"FLEETJOBS_EASY_AUTH" envDefault:"false"`
 	RequireRoles bool `env:"FLEETJOBS_REQUIRE_ROLES" envDefault:"false"`
+	// HubPassThrough opens the rest of the hub's API to callers of the Facade.
+	HubPassThrough bool `env:"FLEETJOBS_HUB_PASSTHROUGH" envDefault:"false"`
 	// LogLevel is the least severe level that is logged.
 	LogLevel Level `env:"FLEETJOBS_LOG_LEVEL" envDefault:"info"`
 

@@ -40,6 +40,7 @@ func TestDefaults(t *testing.T) {
 		Platform:         config.Platform{WebsiteHostname: "app.azurewebsites.net"},
 		OTel:             config.OTel{Disabled: "false", Protocol: "http/protobuf", TracesExporter: "otlp", MetricsExporter: "otlp"},
 		Pace:             config.Pace{Tier: "S1", Units: 1},
+		Facade:           config.Facade{Authority: "https://login.microsoftonline.com"},
 		PublicURL:        "https://app.azurewebsites.net",
 		TimerSchedule:    "*/10 * * * * *",
 		TickInterval:     10 * time.Second,

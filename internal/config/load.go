@@ -36,10 +36,12 @@ func Load(environ []string) (Config, error) {
 	c.OTel.check(&f)
 	c.Notify.check(&f)
 	c.Pace.check(&f)
+	c.Facade.check(&f)
 	c.checkPublicURL(&f)
 	c.checkSchedule(&f)
 	c.checkNumbers(&f, settings)
 	c.checkRoles(&f)
+	c.checkPassThrough(&f)
 	c.checkFunctionTimeout(&f)
 	if len(f) > 0 {
 		slices.SortStableFunc(f, func(a, b Fault) int { return strings.Compare(a.Name, b.Name) })

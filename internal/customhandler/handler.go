@@ -31,7 +31,8 @@ type Options struct {
 	// path and query. Nil answers 404.
 	HTTP http.Handler
 	// HTTPPrefixes are the path prefixes that belong to HTTP, each starting and
-	// ending with a slash. Default: "/api/".
+	// ending with a slash; the path without the last slash belongs to it too.
+	// Default: "/api/".
 	HTTPPrefixes []string
 	// Timers and Queues hold the functions by the name of their folder, which
 	// is the exact, case-sensitive path of their invocations.
@@ -149,7 +150,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case isFunction:
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-	case slices.ContainsFunc(h.prefixes, func(p string) bool { return strings.HasPrefix(path, p) }):
+	case slices.ContainsFunc(h.prefixes, func(p string) bool { return strings.HasPrefix(path+"/", p) }):
 		h.forward(w, withHost(r))
 	default:
 		http.Error(w, "not found", http.StatusNotFound)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/amenzhinsky/iothub/common"
 	"github.com/amenzhinsky/iothub/iotservice"
 	"github.com/amenzhinsky/iothub/logger"
 )
@@ -31,6 +32,7 @@ const (
 // connections.
 type Client struct {
 	host      string
+	key       *common.SharedAccessKey
 	service   *iotservice.Client
 	transport *transport
 	margin    time.Duration
@@ -53,7 +55,7 @@ func New(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring iot hub client: %w", err)
 	}
-	return &Client{host: id.key.HostName, service: service, transport: rt, margin: answerMargin}, nil
+	return &Client{host: id.key.HostName, key: id.key, service: service, transport: rt, margin: answerMargin}, nil
 }
 
 // HostName is the hub's host name in lower case, with its port if one was configured.

@@ -9,13 +9,14 @@ type PrincipalKind string
 const (
 	PrincipalIdentity  PrincipalKind = "identity"  // the platform signed a person or an application in
 	PrincipalKey       PrincipalKind = "key"       // nothing is known but the access key
+	PrincipalPolicy    PrincipalKind = "policy"    // a shared access policy signed
 	PrincipalAnonymous PrincipalKind = "anonymous" // not even a key, as on a local host
 )
 
 // Principal is who asked for something, as far as that is known. It holds no secret.
 type Principal struct {
 	Kind     PrincipalKind `json:"kind"`
-	ID       string        `json:"id,omitempty"`       // of the identity, or a short hash of the key
+	ID       string        `json:"id,omitempty"`       // of the identity, a short hash of the key, or the policy's name
 	Name     string        `json:"name,omitempty"`     // of the identity, for people to read
 	Provider string        `json:"provider,omitempty"` // that vouches for the identity, such as "aad"
 }

@@ -84,9 +84,9 @@ func parse(h http.Header) (identity, error) {
 	}
 	id := identity{Principal: job.Principal{
 		Kind:     job.PrincipalIdentity,
-		ID:       clean(cmp.Or(c.first("oid", claimObjectID), h.Get(headerID), c.first("sub", claimSubject))),
-		Name:     clean(cmp.Or(h.Get(headerName), c.first("preferred_username", "upn", claimUPN, "name", claimName, "azp", "appid"))),
-		Provider: clean(cmp.Or(c.Provider, h.Get(headerProvider))),
+		ID:       Clean(cmp.Or(c.first("oid", claimObjectID), h.Get(headerID), c.first("sub", claimSubject))),
+		Name:     Clean(cmp.Or(h.Get(headerName), c.first("preferred_username", "upn", claimUPN, "name", claimName, "azp", "appid"))),
+		Provider: Clean(cmp.Or(c.Provider, h.Get(headerProvider))),
 	}}
 	if id.ID == "" {
 		return identity{}, fmt.Errorf("%w: it has no id", ErrMalformed)

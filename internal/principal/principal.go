@@ -50,7 +50,7 @@ const maxText = 200
 // there is none.
 func (s *Resolver) Caller(r *http.Request) (Caller, error) {
 	c := Caller{anyRole: !(s.opts.EasyAuth && s.opts.RolesRequired)}
-	c.UserAgent = clean(r.UserAgent())
+	c.UserAgent = Clean(r.UserAgent())
 	if s.opts.EasyAuth {
 		found, err := parse(r.Header)
 		c.Principal, c.Roles = found.Principal, found.roles
@@ -91,8 +91,8 @@ func (s *Resolver) keyHash(key string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:keyHashBytes])
 }
 
-// clean makes text fit to be stored and printed: valid, without control characters, and short.
-func clean(text string) string {
+// Clean makes text of a caller fit to be stored and printed: valid, without control characters, and at most 200 bytes.
+func Clean(text string) string {
 	if len(text) > maxText {
 		text = text[:maxText]
 	}

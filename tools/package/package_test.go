@@ -26,13 +26,19 @@ func build(t *testing.T, args ...string) (out string) {
 // The flat layout: the host finds function folders one level below its root.
 func layout() map[string]fs.FileMode {
 	return map[string]fs.FileMode{
-		"Health/function.json":        0o644,
-		"JobStatus/function.json":     0o644,
-		"RunShard/function.json":      0o644,
-		"ScheduleJob/function.json":   0o644,
-		"TimerDispatch/function.json": 0o644,
-		"handler":                     0o755,
-		"host.json":                   0o644,
+		"Health/function.json":            0o644,
+		"HubConfigurations/function.json": 0o644,
+		"HubDevices/function.json":        0o644,
+		"HubDigitalTwins/function.json":   0o644,
+		"HubJobs/function.json":           0o644,
+		"HubStatistics/function.json":     0o644,
+		"HubTwins/function.json":          0o644,
+		"JobStatus/function.json":         0o644,
+		"RunShard/function.json":          0o644,
+		"ScheduleJob/function.json":       0o644,
+		"TimerDispatch/function.json":     0o644,
+		"handler":                         0o755,
+		"host.json":                       0o644,
 	}
 }
 
