@@ -27,7 +27,7 @@ func (s *supervision) enqueue(ctx context.Context) error {
 		}
 		opened, messages := make([]tablestore.Underway, len(g.slots)), make([]message, len(g.slots))
 		for i, slot := range g.slots {
-			opened[i] = tablestore.Underway{Number: from + i, Devices: sizes[i], CheckAt: checkAt(s.now, slot).Add(s.d.opts.Lease)}
+			opened[i] = tablestore.Underway{Number: from + i, Devices: sizes[i], CheckAt: latest(s.now, slot.At).Add(s.d.opts.Lease)}
 			messages[i] = message{Run: s.run.ID, Shard: from + i}.in(slot)
 			s.run.Live = s.run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, sizes[i]))
 		}

@@ -178,18 +178,17 @@ func (o *opening) open(now time.Time) {
 			o.taken++
 		}
 		size := len(s.Executions)
-		o.opened = append(o.opened, tablestore.Underway{Number: s.Number, Devices: size, CheckAt: checkAt(now, slot).Add(d.opts.Lease)})
+		o.opened = append(o.opened, tablestore.Underway{Number: s.Number, Devices: size, CheckAt: latest(now, slot.At).Add(d.opts.Lease)})
 		run.Live = run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
 	}
 	run.Enqueued += len(o.opened)
 }
 
-// checkAt is when work on a shard that is opened now is to begin.
-func checkAt(now time.Time, slot pace.Slot) time.Time {
-	if slot.At.After(now) {
-		return slot.At
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
 	}
-	return now
+	return a
 }
 
 // start carries out the claimed shards and sends the messages of the others that were opened.

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -32,6 +33,21 @@ type pacer struct {
 
 	mu    sync.Mutex
 	noted map[pace.Operation]time.Time // when the ledger last learnt of a refusal
+	turns turns
+}
+
+// turns lets one reservation of an operation at a time leave the process: those of other processes are contention enough.
+type turns struct{ methods, twinUpdates, queries sync.Mutex }
+
+func (t *turns) of(op pace.Operation) *sync.Mutex {
+	switch op {
+	case pace.Methods:
+		return &t.methods
+	case pace.TwinUpdates:
+		return &t.twinUpdates
+	default:
+		return &t.queries
+	}
 }
 
 // grant is what a run got of an allowance: slots for its first operations in order, and when to ask for more if some are
@@ -47,6 +63,9 @@ func (p *pacer) reserve(ctx context.Context, op pace.Operation, runID string, co
 	if rate == 0 || len(costs) == 0 {
 		return grant{slots: make([]pace.Slot, len(costs))}, nil
 	}
+	turn := p.turns.of(op)
+	turn.Lock()
+	defer turn.Unlock()
 	for try := 1; ; try++ {
 		ledger, rev, err := p.store.Ledger(ctx, op)
 		if err != nil {
@@ -59,8 +78,11 @@ func (p *pacer) reserve(ctx context.Context, op pace.Operation, runID string, co
 			return g, nil
 		}
 		err = p.store.SaveLedger(ctx, op, ledger, rev)
-		if !errors.Is(err, job.ErrConflict) || try == ledgerTries {
+		switch {
+		case !errors.Is(err, job.ErrConflict):
 			return g, err
+		case try == ledgerTries: // no race for a run, which somebody else would go on with
+			return grant{}, fmt.Errorf("reserving %s of the hub's allowance: the ledger was changed %d times meanwhile", op, try)
 		}
 		if err := sleep(ctx, rand.N(ledgerPause)); err != nil {
 			return grant{}, err

@@ -15,6 +15,7 @@ const (
 	throttledPlan = 3 * time.Second // least wait before a throttled query is asked again
 	maxPatient    = 4               // stretches of a process that may wait that long without ending
 	maxQuerySlots = 8               // pages whose slots are reserved together
+	queryLate     = 3 * time.Second // how late a message may come and keep its slot for a page
 )
 
 // page is what a source gave: devices and the continuation after them, or why there are none.
@@ -33,7 +34,8 @@ type reader struct {
 	until   time.Time
 	blocked bool // the run is blocked, and the first page is its probe
 
-	slots []pace.Slot // of the hub's allowance of queries, for the next pages
+	slots  []pace.Slot // of the hub's allowance of queries, for the next pages
+	missed pace.Slot   // one that is too far ahead to wait for in this stretch
 }
 
 // read sends the pages after token to out until the last, an error, or the end of ctx.
@@ -90,12 +92,14 @@ func (r *reader) turn(ctx context.Context) error {
 			r.slots = []pace.Slot{{At: g.again}} // the run has taken its part of the horizon, and what it took is to come
 		}
 	}
-	wait := r.slots[0].At.Sub(r.d.now())
+	slot := r.slots[0]
+	wait := slot.At.Sub(r.d.now())
 	r.slots = r.slots[1:]
 	switch {
 	case wait <= 0:
 		return nil
 	case wait > time.Second && r.d.planners.Load() > maxPatient, r.d.now().Add(wait).After(r.until):
+		r.missed = slot
 		return &iothub.Error{Kind: iothub.Throttled, Op: iothub.OpQuery, Message: usedUp, Wait: wait}
 	}
 	return sleep(ctx, wait)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
 const (
@@ -51,6 +52,9 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 		return err
 	}
 	p := &planner{d: d, run: run, plan: plan, blocked: m.Probe, until: now.Add(d.opts.Slice)}
+	if slot := m.slot(); now.Sub(slot.At) < queryLate {
+		p.slots = []pace.Slot{slot}
+	}
 	return p.carryOut(ctx, in.Owner)
 }
 
@@ -87,6 +91,7 @@ type planner struct {
 	blocked bool // the run is blocked, and this stretch is its probe
 	stopped bool // the run wants no more devices for now
 	until   time.Time
+	slots   []pace.Slot // that earlier stretches reserved for pages
 
 	seen     seen
 	suspects []string      // selected, perhaps for the second time
@@ -120,7 +125,9 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 		return err
 	}
 	p.local = &local{d: p.d, run: p.run, op: op, owner: owner, until: p.until, freed: make(chan struct{}, 1)}
-	err = p.stretch(ctx, &reader{d: p.d, run: p.run.ID, source: source, metered: rec.ListChunks == 0, until: p.until, blocked: p.blocked})
+	err = p.stretch(ctx, &reader{
+		d: p.d, run: p.run.ID, source: source, metered: rec.ListChunks == 0, until: p.until, blocked: p.blocked, slots: p.slots,
+	})
 	err = errors.Join(err, p.local.wait())
 	if err == nil && p.plan.Done {
 		_, err = p.d.advance(ctx, p.run.ID)
@@ -159,7 +166,7 @@ func (p *planner) stretch(ctx context.Context, r *reader) error {
 		select {
 		case got := <-more:
 			if got.err != nil {
-				return p.failed(ctx, got.err)
+				return p.failed(ctx, got.err, r.missed)
 			}
 			err = p.take(ctx, got)
 		case <-p.local.freed:
@@ -292,8 +299,9 @@ func (p *planner) resolve(ctx context.Context) error {
 	return nil
 }
 
-// failed ends a stretch whose source failed: it is taken up later, begun anew, blocked, or the run can not be planned.
-func (p *planner) failed(ctx context.Context, err error) error {
+// failed ends a stretch whose source failed: it is taken up later (in the slot that it missed, if it has one), begun anew,
+// blocked, or the run can not be planned.
+func (p *planner) failed(ctx context.Context, err error, missed pace.Slot) error {
 	var he *iothub.Error
 	if errors.Is(err, errTarget) {
 		return p.unplannable(ctx, err)
@@ -303,7 +311,10 @@ func (p *planner) failed(ctx context.Context, err error) error {
 	}
 	switch he.Kind {
 	case iothub.Throttled:
-		p.pause = max(he.Wait, throttledPlan)
+		p.pause = he.Wait
+		if missed.At.IsZero() {
+			p.pause = max(he.Wait, throttledPlan)
+		}
 	case iothub.Canceled:
 		return err
 	case iothub.Rejected:
@@ -323,7 +334,7 @@ func (p *planner) failed(ctx context.Context, err error) error {
 	if he.Kind != iothub.Throttled && he.Kind != iothub.Rejected {
 		return p.d.block(ctx, p.run.ID, trouble{fault: he, planning: true, probe: p.blocked})
 	}
-	return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID, Probe: p.blocked}, p.pause)
+	return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID, Probe: p.blocked}.in(missed), p.pause)
 }
 
 // unplannable ends a run whose devices can not be selected.

@@ -138,8 +138,9 @@ func (w *worker) callAll(ctx, starting context.Context, probe bool) {
 		todo = todo[1:]
 	}
 	var calls sync.WaitGroup
+	first := latest(w.slot.At, w.d.now()) // who comes late does not catch up: the hub would feel it
 	for n, i := range todo {
-		at := w.slot.At.Add(w.slot.For / time.Duration(len(todo)) * time.Duration(n))
+		at := first.Add(w.slot.For / time.Duration(len(todo)) * time.Duration(n))
 		if early := at.Sub(w.d.now()); early > spread && sleep(starting, early) != nil {
 			break
 		}
