@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
-	"github.com/fleetjobs/fleetjobs/internal/pace"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
