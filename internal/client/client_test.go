@@ -176,7 +176,10 @@ func TestOtherErrorAnswers(t *testing.T) {
 		text   string
 	}{
 		"detail":   {answer(404, `{"title":"There is no such job","detail":"no job has this id"}`), "There is no such job: no job has this id (HTTP 404)"},
-		"no body":  {answer(401, ""), "Unauthorized (HTTP 401)"},
+		"no body":  {answer(403, ""), "Forbidden (HTTP 403)"},
+		"host":     {answer(401, ""), "Unauthorized: the platform refuses the key, or behind Entra ID the token: it ends after an hour or so (HTTP 401)"},
+		"platform": {answer(401, "<html>", "Content-Type", "text/html"), "behind Entra ID the token"},
+		"app":      {answer(401, `{"title":"Not signed in","detail":"no principal"}`), "Not signed in: no principal (HTTP 401)"},
 		"html":     {answer(502, "<html>", "Content-Type", "text/html"), "Bad Gateway (HTTP 502)"},
 		"text":     {answer(500, "boom\nstack", "Content-Type", "text/plain"), "Internal Server Error: boom (HTTP 500)"},
 		"redirect": {answer(302, "", "Location", "http://example.com/"), "Found: the address answers with a redirect, which is not followed: it would carry the key along (HTTP 302)"},

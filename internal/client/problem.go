@@ -70,6 +70,8 @@ func readProblem(response *http.Response) *Error {
 	switch {
 	case isJSON && json.Unmarshal(body, &problem) == nil:
 		e.Title, e.Detail, e.Faults = problem.Title, problem.Detail, problem.Errors
+	case e.Status == http.StatusUnauthorized: // of the Functions host or of App Service, which say no more
+		e.Detail = "the platform refuses the key, or behind Entra ID the token: it ends after an hour or so"
 	case kind == "text/plain":
 		e.Detail = firstLine(string(body))
 	case e.Status < 400:
