@@ -25,9 +25,10 @@ It starts Azurite (Table and Queue Storage), the IoT Hub simulator with a fleet 
 real MQTT (simDevice is the first), and the app from dist/app in a local Functions host; dist/app is built when it is
 missing or older than its sources. The first start on a machine downloads Azurite from npm.
 
-While it runs, .fleetjobs/dev.env in the current folder holds what other programs need: FLEETJOBS_URL, FLEETJOBS_KEY,
-FLEETJOBS_HTTPS_URL, IOTHUB_CONNECTION_STRING, IOTHUB_CA_FILE, IOTHUB_MQTT and AZURE_STORAGE_CONNECTION_STRING. The job
-commands find it by themselves. .fleetjobs/dev.log has what the parts say.
+While it runs, .fleetjobs/dev.env in the current folder holds what other programs need: FLEETJOBS_URL and FLEETJOBS_KEY
+of the app, which the job commands find by themselves; FLEETJOBS_CONNECTION_STRING, with which IoT Hub's SDKs talk to the
+app, and FLEETJOBS_HTTPS_URL; IOTHUB_CONNECTION_STRING, IOTHUB_CA_FILE and IOTHUB_MQTT of the hub; and
+AZURE_STORAGE_CONNECTION_STRING. .fleetjobs/dev.log has what the parts say.
 
 Ctrl-C stops everything; a second one does so at once. No process is left behind, not even after kill -9.`,
 		example: `
@@ -135,7 +136,7 @@ func (c *dev) options(log io.Writer) devstack.Options {
 	return devstack.Options{
 		Devices: c.fleet.devices, OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent,
 		Latency: c.fleet.latency, Throttle: c.tier.throttle, TimeScale: c.tier.scale, HubJobs: c.tier.jobs, MQTTDevices: c.mqttDevices, Instances: c.instances,
-		Port: c.port, TLSPort: c.tlsPort, CORS: c.origins, HubPort: c.hubPort, MQTTPort: c.mqttPort, DataDir: data, AppRoot: c.app,
+		Port: c.port, TLSPort: c.tlsPort, CORS: c.origins, PassThrough: true, HubPort: c.hubPort, MQTTPort: c.mqttPort, DataDir: data, AppRoot: c.app,
 		Log: slog.New(slog.NewTextHandler(log, nil)), HandlerOutput: log,
 	}
 }
@@ -161,6 +162,7 @@ func variables(s *devstack.Stack) []variable {
 		{urlVariable, s.URL},
 		{keyVariable, s.Key},
 		{"FLEETJOBS_HTTPS_URL", s.TLSURL},
+		{"FLEETJOBS_CONNECTION_STRING", s.ConnectionString},
 		{"IOTHUB_CONNECTION_STRING", s.HubConnectionString},
 		{"IOTHUB_CA_FILE", s.CAFile},
 		{"IOTHUB_MQTT", s.MQTTAddr},
@@ -201,7 +203,7 @@ func (c *dev) show(out io.Writer, s *devstack.Stack, connections []string) error
 		_, _ = fmt.Fprintf(w, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("HTTP API", "%s/api/jobs", s.URL)
-	line("HTTPS", "%s, certificate by the hub's CA", s.TLSURL)
+	line("HTTPS", "%s, for IoT Hub's SDKs: see FLEETJOBS_CONNECTION_STRING", s.TLSURL)
 	line("key", "%s (header x-functions-key)", s.Key)
 	line("IoT hub", "https://%s, %s simulated", s.Hub.HostName(), devices(c.fleet.devices))
 	line("MQTT", "%s over TLS, %s connected", s.MQTTAddr, devices(c.mqttDevices))

@@ -22,29 +22,35 @@ func (s *Stack) dataPath(name string) string {
 	return filepath.Join(s.options.DataDir, name)
 }
 
-// prepareData makes the data folder and, from the secret in it, the keys of the API, which stay the same from run to run.
+// prepareData makes the data folder, if there is to be one, and the keys of the app. They are made from the secret in the folder,
+// so that they stay the same from run to run.
 func (s *Stack) prepareData(context.Context) error {
-	if s.options.DataDir == "" {
-		return nil
-	}
-	dir, err := filepath.Abs(s.options.DataDir)
-	if err != nil {
-		return fmt.Errorf("finding the data folder: %w", err)
-	}
-	s.options.DataDir = dir
-	if err := os.MkdirAll(s.dataPath("timers"), 0o755); err != nil {
-		return fmt.Errorf("making the data folder: %w", err)
+	if s.options.DataDir != "" {
+		dir, err := filepath.Abs(s.options.DataDir)
+		if err != nil {
+			return fmt.Errorf("finding the data folder: %w", err)
+		}
+		s.options.DataDir = dir
+		if err := os.MkdirAll(s.dataPath("timers"), 0o755); err != nil {
+			return fmt.Errorf("making the data folder: %w", err)
+		}
 	}
 	secret, err := s.secret()
 	if err != nil {
 		return err
 	}
-	key := func(name string) string {
+	if secret == nil {
+		secret = []byte(rand.Text())
+	}
+	key := func(name string) []byte {
 		mac := hmac.New(sha256.New, secret)
 		mac.Write([]byte(name))
-		return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+		return mac.Sum(nil)
 	}
-	s.keys = localhost.Keys{Master: key("master key"), Host: key("host key")}
+	s.keys = localhost.Keys{
+		Master: base64.RawURLEncoding.EncodeToString(key("master key")), Host: base64.RawURLEncoding.EncodeToString(key("host key")),
+	}
+	s.policyKey = base64.StdEncoding.EncodeToString(key("policy key"))
 	return nil
 }
 

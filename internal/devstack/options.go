@@ -20,6 +20,8 @@ type Options struct {
 	// Port is that of the HTTP API, TLSPort that of the same by HTTPS, HubPort that of the hub's HTTPS, MQTTPort that of the
 	// hub's MQTT; all on 127.0.0.1, 0 for a free one.
 	Port, TLSPort, HubPort, MQTTPort int
+	// PassThrough has the app pass the rest of the hub's API on to the hub, with all of the hub's permissions.
+	PassThrough bool
 	// CORS are the origins of web pages that may call the API, "*" for all; nil is what local.settings.json in the app says.
 	CORS []string
 	// Instances is how many handler processes run behind the one API, default 1.

@@ -12,12 +12,16 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
+// policy is the shared access policy with all permissions, of the hub and of the app.
+const policy = "iothubowner"
+
 // settings gives the app's settings as KEY=VALUE. What a developer's environment may hold for another deployment is emptied,
 // which the handler takes for absent.
 func (s *Stack) settings() []string {
 	all := map[string]string{
 		"AzureWebJobsStorage":         s.StorageConnectionString,
 		"FLEETJOBS_PUBLIC_URL":        s.URL,
+		"FLEETJOBS_SAS_POLICIES":      policy + "=" + s.policyKey,
 		"FLEETJOBS_TIMER_SCHEDULE":    "*/10 * * * * *",
 		"FLEETJOBS_HUB_TIER":          pace.Unmetered,
 		"FUNCTIONS_WORKER_RUNTIME":    "custom",
@@ -35,6 +39,10 @@ func (s *Stack) settings() []string {
 		all[name] = ""
 	}
 	s.pace(all)
+	if s.options.PassThrough {
+		all["FLEETJOBS_HUB_PASSTHROUGH"] = "true"
+		all["IOTHUB_CONNECTION_STRING"] = s.Hub.PolicyConnectionString(policy)
+	}
 	maps.Copy(all, s.options.SettingsOverrides)
 	list := make([]string, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -70,7 +78,8 @@ func (s *Stack) choosePorts() error {
 		return fmt.Errorf("taking the ports of the API: %w", err)
 	}
 	s.port, s.tlsPort = ports[0], ports[1]
-	s.URL, s.TLSURL = fmt.Sprintf("http://127.0.0.1:%d", s.port), fmt.Sprintf("https://localhost:%d", s.tlsPort)
+	s.URL, s.TLSURL = fmt.Sprintf("http://127.0.0.1:%d", s.port), fmt.Sprintf("https://127.0.0.1:%d", s.tlsPort)
+	s.ConnectionString = fmt.Sprintf("HostName=127.0.0.1:%d;SharedAccessKeyName=%s;SharedAccessKey=%s", s.tlsPort, policy, s.policyKey)
 	return nil
 }
 

@@ -18,8 +18,10 @@ import (
 type Stack struct {
 	// URL is the address of the HTTP API, such as http://127.0.0.1:7071, Key its host key.
 	URL, Key string
-	// TLSURL is the same by HTTPS, under the hub's certificate: https://localhost:7443.
+	// TLSURL is the same by HTTPS, under the hub's certificate: https://127.0.0.1:7443.
 	TLSURL string
+	// ConnectionString is for clients of IoT Hub's API that are to talk to the app by HTTPS; of the policy iothubowner.
+	ConnectionString string
 	// HubConnectionString is that of the hub's policy "service", CAFile the certificate that its clients must trust.
 	HubConnectionString, CAFile string
 	// MQTTAddr is where devices connect, as host:port.
@@ -34,10 +36,12 @@ type Stack struct {
 	options Options
 	appRoot string
 	keys    localhost.Keys
-	port    int
-	tlsPort int
-	storage *azurite.Azurite // nil if the storage is not ours
-	closers []func() error   // of what runs, in the order of its start
+	// policyKey is that of ConnectionString.
+	policyKey string
+	port      int
+	tlsPort   int
+	storage   *azurite.Azurite // nil if the storage is not ours
+	closers   []func() error   // of what runs, in the order of its start
 }
 
 // Start starts everything and returns when the API answers. ctx bounds the start only: the stack runs until Close, and

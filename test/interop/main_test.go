@@ -76,6 +76,7 @@ func TestInterop(t *testing.T) {
 func (w *world) servers() []server {
 	return []server{
 		{name: "simulator", connection: w.Hub.PolicyConnectionString("iothubowner")},
+		{name: "app", connection: w.ConnectionString, cancelsRunning: true},
 	}
 }
 
@@ -117,7 +118,7 @@ func start(t *testing.T) *world {
 	w.serveWeb(t)
 	var err error
 	w.Stack, err = devstack.Start(t.Context(), devstack.Options{
-		Devices: simulated, HubJobs: true, CORS: []string{w.web.URL}, Progress: log, HandlerOutput: log, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Devices: simulated, HubJobs: true, CORS: []string{w.web.URL}, PassThrough: true, Progress: log, HandlerOutput: log, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.Close()) })
