@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/twinquery"
 )
 
 // maxBody bounds a body in bytes: a job with the largest payload or patch has some 200 KiB.
@@ -56,6 +58,9 @@ func parseJob(body []byte, id string, now time.Time) (job.Definition, error) {
 		return job.Definition{}, invalidJob("jobId is not that of the path.")
 	case !ok:
 		return job.Definition{}, invalidJob("startTime is not a time, such as 2026-12-01T02:00:00Z.")
+	case utf8.RuneCountInString(q.Condition) > twinquery.MaxConditionLength:
+		// See https://github.com/Azure/azure-iot-sdk-csharp/issues/1680.
+		return job.Definition{}, &failure{status: http.StatusPreconditionFailed, name: "PreconditionFailed", text: "PreconditionFailed"}
 	}
 	native := map[string]any{"jobId": id, "queryCondition": q.Condition}
 	if !start.IsZero() {

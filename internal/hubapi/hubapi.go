@@ -127,11 +127,13 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := h.opts.Ready(ctx); err != nil {
 		return err
 	}
-	a, err := e.do(ctx, &request{Request: r.WithContext(ctx), by: caller.Caller, jobID: jobID})
+	own := &request{Request: r.WithContext(ctx), by: caller.Caller, jobID: jobID}
+	a, err := e.do(ctx, own)
 	switch {
 	case errors.Is(err, errForHub) && !caller.Grants.Allow(hubauth.ServiceConnect):
 		return errForbidden
 	case errors.Is(err, errForHub):
+		r.Body = own.Body // which was read
 		return h.passThrough(w, r)
 	case err != nil:
 		return err
