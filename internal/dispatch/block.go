@@ -45,6 +45,9 @@ func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
 		if err != nil {
 			return err
 		}
+		if rec.Occurrence != nil {
+			return d.follow(ctx, rec, run)
+		}
 		changes := rec.Untold(run)
 		if from := rec.Status; !from.Ended() && (from != run.Status || len(changes) > 0) {
 			rec.Reflect(run)

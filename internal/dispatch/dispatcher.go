@@ -154,6 +154,8 @@ func (d *Dispatcher) Handle(ctx context.Context, in Delivery) (err error) {
 		err = d.purge(ctx, m)
 	case kindNotify:
 		err = d.notify(ctx, m)
+	case kindRecur:
+		err = d.recur(ctx, m)
 	}
 	if lostRace(err) {
 		d.opts.Logger.DebugContext(ctx, "another worker was first", "kind", m.Kind, "run", m.Run, "shard", m.Shard, "error", err)

@@ -24,6 +24,7 @@ const (
 	kindSupervise kind = "supervise" // move a run on
 	kindPurge     kind = "purge"     // delete the rows of a deleted job's run
 	kindNotify    kind = "notify"    // tell others what happened to a run
+	kindRecur     kind = "recur"     // decide about a recurring job's next occurrence
 )
 
 // message is the text of a queue message. Its member names are none that the Functions host keeps in Metadata.
@@ -32,7 +33,8 @@ type message struct {
 	Run        string `json:"run"`
 	Shard      int    `json:"shard,omitempty"`
 	Generation int    `json:"generation,omitempty"`
-	// At and For are the shard's slot in the hub's allowance, in milliseconds since 1970 and in milliseconds; 0 is none.
+	// At and For are the shard's slot in the hub's allowance, in milliseconds since 1970 and in milliseconds; 0 is none. At of
+	// a recur is the occurrence.
 	At  int64 `json:"at,omitempty"`
 	For int64 `json:"for,omitempty"`
 	// Probe marks the one message that a blocked run lets through.
@@ -57,7 +59,7 @@ func parseMessage(body []byte) (message, error) {
 		return m, fmt.Errorf("reading a queue message: %w", err)
 	}
 	switch m.Kind {
-	case kindPlan, kindShard, kindSupervise, kindPurge, kindNotify:
+	case kindPlan, kindShard, kindSupervise, kindPurge, kindNotify, kindRecur:
 	default:
 		return m, fmt.Errorf("reading a queue message: kind %q is not known", m.Kind)
 	}

@@ -131,7 +131,7 @@ func (d *Dispatcher) attempt(ctx context.Context, rec *job.Record, due *job.Deli
 
 // owner reads the job of a run, whose id begins with the job's: a job that was cancelled before it began has no run row.
 func (d *Dispatcher) owner(ctx context.Context, runID string) (*job.Record, error) {
-	return d.record(ctx, &job.Run{ID: runID, JobID: jobOf(runID)})
+	return d.record(ctx, &job.Run{ID: runID, JobID: job.OwnerOf(runID)})
 }
 
 // deliver sends one event on one channel; nil is success.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 
@@ -54,13 +53,8 @@ func newObserver(opts Options, g *gate) *observer {
 // destination is the queue, as spans name it.
 const destination = "fleetjobs-work"
 
-// jobOf gives the job of a run, whose id is the job's with a nonce behind a dot.
-func jobOf(runID string) string {
-	return runID[:max(0, strings.LastIndexByte(runID, '.'))]
-}
-
 func aboutRun(ctx context.Context, runID string) context.Context {
-	return logline.With(ctx, logline.IDs{Job: jobOf(runID), Run: runID})
+	return logline.With(ctx, logline.IDs{Job: job.OwnerOf(runID), Run: runID})
 }
 
 // received begins a delivery: its lines are about the message's run, and it goes on with the message's trace. A supervision has
@@ -82,7 +76,7 @@ func (o *observer) received(ctx context.Context, m message) (context.Context, fu
 			semconv.MessagingSystemKey.String("azure_queue_storage"), semconv.MessagingDestinationName(destination),
 			semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"), semconv.FaaSTriggerPubSub,
 			semconv.FaaSInvocationID(logline.IDsOf(ctx).Invocation), messageKindKey.String(string(m.Kind)),
-			jobKey.String(jobOf(m.Run)), runKey.String(m.Run)),
+			jobKey.String(job.OwnerOf(m.Run)), runKey.String(m.Run)),
 	}
 	if host.IsValid() && m.Trace != "" {
 		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: host}))

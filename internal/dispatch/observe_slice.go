@@ -52,7 +52,7 @@ func (w *sliceWatch) begin(ctx context.Context) (context.Context, func()) {
 	ctx = logline.With(aboutRun(ctx, w.shard.RunID), logline.IDs{Shard: &n})
 	ctx = context.WithValue(ctx, sliceKey{}, w)
 	ctx, span := w.o.tracer.Start(ctx, "slice", trace.WithAttributes(
-		jobKey.String(jobOf(w.shard.RunID)), runKey.String(w.shard.RunID), shardKey.Int(n)))
+		jobKey.String(job.OwnerOf(w.shard.RunID)), runKey.String(w.shard.RunID), shardKey.Int(n)))
 	return ctx, func() { w.end(ctx, span) }
 }
 

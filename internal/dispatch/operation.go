@@ -35,8 +35,12 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 	})
 }
 
-// record reads the job of a run. A job that was deleted and created again has another run: that is job.ErrNotFound too.
+// record reads the job of a run, or the record that a recurring job's run has of its own. A job that was deleted and created
+// again has another run: that is job.ErrNotFound too.
 func (d *Dispatcher) record(ctx context.Context, run *job.Run) (*job.Record, error) {
+	if _, _, recurring := job.NumberOf(run.ID); recurring {
+		return d.store.Occurrence(ctx, run.ID)
+	}
 	rec, err := d.store.Job(ctx, run.JobID)
 	if err != nil {
 		return nil, err

@@ -33,6 +33,8 @@ func (d *Dispatcher) hold(ctx context.Context, id string, h holding) (*job.Recor
 			return nil, nil, err
 		case rec.Status.Ended():
 			return nil, nil, ErrEnded
+		case rec.Series != nil:
+			return d.holdSeries(ctx, rec, h)
 		case rec.Active:
 			run, err := d.holdRun(ctx, rec, h)
 			return rec, run, err

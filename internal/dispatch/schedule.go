@@ -50,13 +50,12 @@ func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string,
 	}
 	now := d.now()
 	rec.CreatedAt, rec.Status, rec.Trace = now, job.StatusScheduled, tracectx.Traceparent(ctx)
-	if rec.StartTime.IsZero() {
-		rec.StartTime = now
-	}
 	if rec.JobID == "" {
 		rec.JobID = uuid.NewString()
 	}
-	rec.RunID = rec.JobID + "." + nonce()
+	if err := d.due(rec, now); err != nil {
+		return nil, err
+	}
 	if err := d.upload(ctx, rec); err != nil {
 		return nil, err
 	}
@@ -73,11 +72,28 @@ func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string,
 		return nil, err
 	}
 	if rec.StartTime.Before(now.Add(2 * d.opts.Tick)) {
-		if err := d.start(ctx, rec); err != nil {
+		begin := d.start
+		if rec.Series != nil {
+			begin = d.dueSeries
+		}
+		if err := begin(ctx, rec); err != nil {
 			d.opts.Logger.WarnContext(ctx, "the job is stored; the timer will start it", "job", rec.JobID, "error", err)
 		}
 	}
 	return rec, nil
+}
+
+// due says when a new job starts, and gives it the id of its run.
+func (d *Dispatcher) due(rec *job.Record, now time.Time) error {
+	if rec.Schedule != nil {
+		rec.RunID = job.SeriesID(rec.JobID, nonce())
+		return rec.Recurs(now)
+	}
+	rec.RunID = rec.JobID + "." + nonce()
+	if rec.StartTime.IsZero() {
+		rec.StartTime = now
+	}
+	return nil
 }
 
 func nonce() string {
@@ -254,8 +270,8 @@ func (d *Dispatcher) Get(ctx context.Context, id string) (*job.Record, *job.Run,
 
 // runOf gives the run of a job, as the job tells it when the run has no rows yet or no more.
 func (d *Dispatcher) runOf(ctx context.Context, rec *job.Record) (*job.Run, error) {
-	if rec.Active {
-		run, err := d.store.Run(ctx, rec.RunID)
+	if id := rec.LastRun(); id != "" {
+		run, err := d.store.Run(ctx, id)
 		if !errors.Is(err, job.ErrNotFound) {
 			return run, err
 		}
@@ -273,6 +289,9 @@ func (d *Dispatcher) Cancel(ctx context.Context, id string, by job.Caller) (*job
 		rec, err := d.store.Job(ctx, id)
 		if err != nil {
 			return nil, nil, err
+		}
+		if rec.Series != nil {
+			return d.cancelSeries(ctx, rec, by)
 		}
 		if rec.Active || rec.Status.Ended() {
 			return d.cancelRun(ctx, rec, by)

@@ -50,7 +50,7 @@ func (d *Dispatcher) listSource(rec *job.Record) source {
 				return nil, "", fmt.Errorf("run %s: continuation %q is not a number: %w", rec.RunID, continuation, err)
 			}
 		}
-		devices, err := d.store.List(ctx, rec.RunID, n)
+		devices, err := d.store.List(ctx, rec.ListID(), n)
 		if errors.Is(err, job.ErrNotFound) {
 			err = fmt.Errorf("%w: %w", errTarget, err)
 		}

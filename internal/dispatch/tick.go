@@ -30,7 +30,7 @@ func (d *Dispatcher) Tick(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	active, err := d.store.ActiveJobs(ctx)
+	active, err := d.store.ActiveRuns(ctx)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (d *Dispatcher) Tick(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// forEach calls work for every id and collects the errors.
+// forEach calls work for every id, of a job or a run, and collects the errors.
 func (d *Dispatcher) forEach(ctx context.Context, ids []string, work func(context.Context, string) error) []error {
 	errs := make([]error, len(ids))
 	var g errgroup.Group
@@ -50,7 +50,7 @@ func (d *Dispatcher) forEach(ctx context.Context, ids []string, work func(contex
 	for i, id := range ids {
 		g.Go(func() error {
 			if err := work(ctx, id); err != nil && !lostRace(err) {
-				errs[i] = fmt.Errorf("job %s: %w", id, err)
+				errs[i] = fmt.Errorf("%s: %w", id, err)
 			}
 			return nil
 		})
@@ -63,6 +63,9 @@ func (d *Dispatcher) startDue(ctx context.Context, jobID string) error {
 	rec, err := d.store.Job(ctx, jobID)
 	if err != nil {
 		return err
+	}
+	if rec.Series != nil {
+		return d.dueSeries(ctx, rec)
 	}
 	return d.start(ctx, rec)
 }
@@ -82,12 +85,15 @@ func (d *Dispatcher) start(ctx context.Context, rec *job.Record) error {
 			return err
 		}
 	}
+	if cancels(rec) != "" {
+		return d.cancelOccurrence(ctx, rec)
+	}
 	return d.send(ctx, message{Kind: kindPlan, Run: run.ID}, rec.StartTime.Sub(d.now()))
 }
 
 // repair goes on with a run whose messages died.
-func (d *Dispatcher) repair(ctx context.Context, jobID string) error {
-	rec, err := d.store.Job(ctx, jobID)
+func (d *Dispatcher) repair(ctx context.Context, runID string) error {
+	rec, err := d.owner(ctx, runID)
 	if err != nil {
 		return err
 	}
@@ -104,6 +110,8 @@ func (d *Dispatcher) repair(ctx context.Context, jobID string) error {
 	switch {
 	case run.Status.Ended():
 		return d.reflect(ctx, run)
+	case cancels(rec) != "" && run.EndReason == "":
+		return d.cancelOccurrence(ctx, rec)
 	case run.Status == job.StatusScheduled:
 		if d.now().Sub(run.StartAt) > d.opts.Silence {
 			return d.send(ctx, message{Kind: kindPlan, Run: run.ID}, 0)
@@ -139,6 +147,13 @@ func (d *Dispatcher) purge(ctx context.Context, m message) error {
 		return err
 	}
 	until := d.now().Add(d.opts.Slice)
+	if _, number, ok := job.NumberOf(m.Run); ok && number == 0 {
+		if done, err := d.purgeRuns(ctx, m.Run, until); err != nil {
+			return err
+		} else if !done {
+			return d.send(ctx, m, 0)
+		}
+	}
 	for d.now().Before(until) {
 		empty, err := d.store.Purge(ctx, m.Run, purgeRows)
 		if err != nil {

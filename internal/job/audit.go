@@ -32,16 +32,20 @@ type Action string
 
 // The actions.
 const (
-	ActionCreated   Action = "created"
-	ActionPaused    Action = "paused"
-	ActionResumed   Action = "resumed"
-	ActionCancelled Action = "cancelled"
-	ActionDeleted   Action = "deleted"
+	ActionCreated    Action = "created"
+	ActionPaused     Action = "paused"
+	ActionResumed    Action = "resumed"
+	ActionRunNow     Action = "runNow"
+	ActionBackfilled Action = "backfilled"
+	ActionCancelled  Action = "cancelled"
+	ActionDeleted    Action = "deleted"
 )
 
 // Actions lists the actions.
 func Actions() []Action {
-	return []Action{ActionCreated, ActionPaused, ActionResumed, ActionCancelled, ActionDeleted}
+	return []Action{
+		ActionCreated, ActionPaused, ActionResumed, ActionRunNow, ActionBackfilled, ActionCancelled, ActionDeleted,
+	}
 }
 
 // Change is one entry of the audit trail: who did what to which job, and when. At, RunID and Action tell it from every other.

@@ -3,6 +3,8 @@ package job
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/schedule"
 )
 
 // Type is the operation of a job, under IoT Hub's names.
@@ -29,7 +31,9 @@ type Definition struct {
 	DeviceIDs []string `json:"deviceIds,omitempty"`
 	// StartTime is when the job is due; zero means as soon as possible.
 	StartTime time.Time `json:"startTime,omitzero"`
-	// MaxExecutionTimeInSeconds counts from the start; no new call starts after it. 0 means no limit.
+	// Schedule makes the job recur; it has no StartTime of its own then. nil is one run.
+	Schedule *schedule.Spec `json:"schedule,omitempty"`
+	// MaxExecutionTimeInSeconds counts from the start of the run; no new call starts after it. 0 means no limit.
 	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
 	// Notifications is nil when nobody is to be called.
 	Notifications *Notifications `json:"notifications,omitempty"`
@@ -87,7 +91,7 @@ const (
 // Record is a stored job.
 type Record struct {
 	Definition
-	RunID       string // of its one run
+	RunID       string // of its one run; of a recurring job what SeriesID gives
 	CreatedAt   time.Time
 	CreatedBy   Principal `json:",omitzero"` // zero of jobs that were stored before there was this member
 	ListChunks  int       // rows of device ids, 0 for a query
@@ -109,6 +113,12 @@ type Record struct {
 	Devices       int
 	Counts        Counts
 	Told          Told `json:",omitzero"` // entries of the audit trail that came from the run
+
+	// Series is where a recurring job stands, nil of others. Its Status is its own, by CanRecur; StartedAt, FailureReason, Devices
+	// and Counts are those of its latest run, once that has ended.
+	Series *Series `json:",omitempty"`
+	// Occurrence marks the record of a recurring job's run.
+	Occurrence *Occurrence `json:",omitempty"`
 
 	// Deliveries are the events that somebody is told of. Owed is the time under which the store lists the job for the next
 	// pending one, zero when it does not.

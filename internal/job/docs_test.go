@@ -81,9 +81,18 @@ A job shows the status of its run. Transitions are made by one function; any oth
 		row(&b, string(s), words["Status"+title(string(s))], next(statuses, s, job.Status.CanBecome))
 	}
 	b.WriteString("\n`endReason` says how a run came to its end:\n\n| endReason | meaning |\n|---|---|\n")
-	for _, r := range []job.EndReason{job.EndFinished, job.EndCancelled, job.EndTimeLimit, job.EndUnplannable} {
+	for _, r := range []job.EndReason{job.EndFinished, job.EndCancelled, job.EndTimeLimit, job.EndSuperseded, job.EndUnplannable} {
 		row(&b, string(r), words["End"+title(string(r))])
 	}
+	b.WriteString(`
+## Recurring jobs
+
+A job with ` + "`schedule`" + ` has many runs, each with a status as above, and a status of its own: ` + "`scheduled`" + ` between its runs,
+` + "`running`" + ` while one goes on, ` + "`paused`" + ` while its schedule is paused and none goes on, ` + "`stopping`" + ` when it was cancelled and runs are still ending, ` + "`completed`" + ` when its schedule has
+ended.
+
+`)
+	diagram(&b, slices.DeleteFunc(slices.Clone(statuses), outside), job.StatusScheduled, job.Status.Ended, job.Status.CanRecur)
 	b.WriteString(`
 ## Executions
 
@@ -102,6 +111,14 @@ An execution is one device in one run. It ends in exactly one final state and ne
 		row(&b, r.String(), words[title(r.String())])
 	}
 	requirePage(t, "states.md", b.String())
+}
+
+// outside reports whether a recurring job is never in a status.
+func outside(s job.Status) bool {
+	if s == job.StatusScheduled {
+		return false
+	}
+	return !slices.ContainsFunc(job.Statuses(), func(from job.Status) bool { return from.CanRecur(s) })
 }
 
 // statistic names the member of IoT Hub's statistics that a state counts in.

@@ -13,6 +13,7 @@ const (
 	EndFinished    EndReason = "finished"    // every device reached a final state
 	EndCancelled   EndReason = "cancelled"   // a person cancelled the job
 	EndTimeLimit   EndReason = "timeLimit"   // maxExecutionTimeInSeconds passed
+	EndSuperseded  EndReason = "superseded"  // overlapPolicy cancelOther: a newer occurrence took the run's place
 	EndUnplannable EndReason = "unplannable" // the hub refused the target query
 )
 

@@ -113,6 +113,19 @@ func (s Status) CanBecome(next Status) bool {
 	return slices.Contains(runTransitions[s], next)
 }
 
+// seriesTransitions is the one table of a recurring job, whose runs follow runTransitions; docs/states.md shows it.
+var seriesTransitions = map[Status][]Status{
+	StatusScheduled: {StatusRunning, StatusPaused, StatusCompleted, StatusCancelled},
+	StatusRunning:   {StatusScheduled, StatusPaused, StatusStopping, StatusCompleted},
+	StatusPaused:    {StatusScheduled, StatusRunning, StatusCompleted, StatusCancelled},
+	StatusStopping:  {StatusCancelled},
+}
+
+// CanRecur reports whether a recurring job in s may go to next.
+func (s Status) CanRecur(next Status) bool {
+	return slices.Contains(seriesTransitions[s], next)
+}
+
 // Reason says why an execution ended without success. It is a closed set, so that counts by reason stay small.
 type Reason uint8
 

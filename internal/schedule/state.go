@@ -168,3 +168,11 @@ func (s *Series) Failed(st State, now time.Time, runID string) State {
 	}
 	return st.Pause(now, fmt.Sprintf("paused because run %s failed", runID))
 }
+
+// Drop counts as dropped what waits, and starts that were decided and never made. Nothing will start by itself any more.
+func (st State) Drop(starts int) State {
+	st.Counters.Started -= int64(starts)
+	st.Counters.Dropped += int64(starts + len(st.Buffer))
+	st.Buffer = nil
+	return st
+}

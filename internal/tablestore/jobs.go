@@ -11,10 +11,10 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
-// Row keys of a hub's partition of the jobs table; tick.go has one more, audit.go three.
+// Row keys of a hub's partition of the jobs table; tick.go, owed.go and series.go have one more each, audit.go three.
 const (
 	rowJob    = "job:"    // job:<id>, the job
-	rowDue    = "due:"    // due:<time>:<id>, until its run is activated
+	rowDue    = "due:"    // due:<time>:<id>, until its run is activated; of a recurring job while its schedule has a next time
 	rowNew    = "new:"    // new:<reversed time>:<id>, jobs newest first
 	rowBy     = "by:"     // by:<status>:<reversed time>:<id>, the same for one status
 	rowActive = "active:" // active:<run id>, until the run has ended
@@ -24,8 +24,17 @@ const (
 
 const dueFormat = "20060102T150405.000Z"
 
-func dueRow(rec *job.Record) string {
-	return rowDue + rec.StartTime.UTC().Format(dueFormat) + ":" + rec.JobID
+func dueRow(rec *job.Record) string { return dueRowAt(rec.StartTime, rec.JobID) }
+
+func dueRowAt(at time.Time, jobID string) string {
+	return rowDue + at.UTC().Format(dueFormat) + ":" + jobID
+}
+
+// activeEntity is the row that lists a run that goes on.
+func (s *Store) activeEntity(rec *job.Record) entity {
+	e := s.row(rowActive + rec.RunID)
+	e["JobID"] = rec.JobID
+	return e
 }
 
 // newestFirst orders keys by descending time.
@@ -48,7 +57,8 @@ func (s *Store) recordEntity(rec *job.Record) (entity, error) {
 	return e, e.putJSON("Data", rec)
 }
 
-// summaryEntity is a row of a list: the job without the bodies of its operation and the query of its callback.
+// summaryEntity is a row of a list: the job without the bodies of its operation, the query of its callback and the lists of
+// its schedule.
 func (s *Store) summaryEntity(key string, rec *job.Record) (entity, error) {
 	short := *rec
 	if rec.Method != nil {
@@ -57,6 +67,11 @@ func (s *Store) summaryEntity(key string, rec *job.Record) (entity, error) {
 		short.Method = &m
 	}
 	short.UpdateTwin = nil
+	if rec.Schedule != nil {
+		spec := *rec.Schedule
+		spec.Times, spec.Exclude = nil, nil
+		short.Schedule = &spec
+	}
 	short.Notifications = rec.Notifications.Redacted()
 	e := s.row(key)
 	e["Type"] = string(rec.Type)
@@ -92,6 +107,9 @@ func (s *Store) BeginUpload(ctx context.Context, runID string, until time.Time) 
 // CreateJob stores a new job, due at its start time, with entries of the audit trail. It returns job.ErrExists when its id or
 // Idempotency-Key is taken.
 func (s *Store) CreateJob(ctx context.Context, rec *job.Record, changes ...job.Change) error {
+	if rec.Series != nil {
+		rec.Series.Due = rec.StartTime
+	}
 	e, err := s.recordEntity(rec)
 	if err != nil {
 		return err
@@ -139,8 +157,12 @@ func (s *Store) JobByKey(ctx context.Context, keyHash string) (string, error) {
 }
 
 // SaveJob stores a job whose status was from, and keeps its lists in step. A job that becomes active leaves the list of due
-// jobs for that of active runs; one that ends leaves either. Entries of the audit trail are written with it.
+// jobs for that of active runs; one that ends leaves either. Entries of the audit trail are written with it. Of a recurring
+// job's run it stores what is not its end, for which SaveSeries is.
 func (s *Store) SaveJob(ctx context.Context, rec *job.Record, from job.Status, changes ...job.Change) error {
+	if rec.Occurrence != nil {
+		return s.saveOccurrence(ctx, rec, changes)
+	}
 	wasActive := rec.Active
 	rec.Active = wasActive || rec.Status != job.StatusScheduled && rec.Status != job.StatusPaused && !rec.Status.Ended()
 	return s.saveJob(ctx, rec, from, wasActive, changes)
@@ -171,9 +193,7 @@ func (s *Store) saveJob(ctx context.Context, rec *job.Record, from job.Status, w
 		b.remove(s.hub, rowActive+rec.RunID)
 	case !wasActive && rec.Active && !ends:
 		b.remove(s.hub, dueRow(rec))
-		active := s.row(rowActive + rec.RunID)
-		active["JobID"] = rec.JobID
-		b.put(active)
+		b.put(s.activeEntity(rec))
 	case !wasActive && ends:
 		b.remove(s.hub, dueRow(rec))
 	}
@@ -216,7 +236,7 @@ func (s *Store) DeleteJob(ctx context.Context, rec *job.Record, now time.Time, c
 	return err
 }
 
-// Due gives the ids of the jobs that are due before until and were not activated yet, the earliest first.
+// Due gives the ids of the jobs that are due before until and were not activated yet, or recur, the earliest first.
 func (s *Store) Due(ctx context.Context, until time.Time) ([]string, error) {
 	return s.ids(ctx, query{partition: s.hub, from: rowDue, to: rowDue + until.UTC().Format(dueFormat), columns: "RowKey"})
 }
@@ -231,14 +251,9 @@ func (s *Store) ids(ctx context.Context, q query) ([]string, error) {
 	return ids, err
 }
 
-// ActiveJobs gives the ids of the jobs whose runs were activated and have not ended.
-func (s *Store) ActiveJobs(ctx context.Context) ([]string, error) {
-	var ids []string
-	err := s.jobs.each(ctx, query{partition: s.hub, from: rowActive, to: after(rowActive), columns: "RowKey,JobID"}, func(e entity) (bool, error) {
-		ids = append(ids, e.text("JobID"))
-		return true, nil
-	})
-	return ids, err
+// ActiveRuns gives the ids of the runs that were activated and have not ended.
+func (s *Store) ActiveRuns(ctx context.Context) ([]string, error) {
+	return s.ids(ctx, query{partition: s.hub, from: rowActive, to: after(rowActive), columns: "RowKey"})
 }
 
 // Gone gives up to max runs whose rows are to be deleted at now.

@@ -32,7 +32,7 @@ func TestTheLastTickOfEachHub(t *testing.T) {
 	due, err := w.Due(t.Context(), noon.AddDate(100, 0, 0))
 	require.NoError(t, err)
 	require.Empty(t, due, "the row is in no listing")
-	active, err := w.ActiveJobs(t.Context())
+	active, err := w.ActiveRuns(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, active)
 	require.Empty(t, w.listed(tablestore.JobQuery{Max: 10}))

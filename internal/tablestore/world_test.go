@@ -132,8 +132,11 @@ func (w *world) due(until time.Time) []string {
 
 func (w *world) active() []string {
 	w.t.Helper()
-	ids, err := w.ActiveJobs(w.t.Context())
+	ids, err := w.ActiveRuns(w.t.Context())
 	require.NoError(w.t, err)
+	for i, id := range ids {
+		ids[i] = job.OwnerOf(id)
+	}
 	return ids
 }
 

@@ -1,0 +1,107 @@
+package job_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+func recurringJob(t require.TestingT, schedule string, now time.Time) *job.Record {
+	body := `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","schedule":` + schedule + `}`
+	def, err := job.Decode([]byte(body), now)
+	require.NoError(t, err)
+	def.JobID = "j"
+	rec := &job.Record{Definition: def, RunID: job.SeriesID("j", "abc"), Status: job.StatusScheduled}
+	require.NoError(t, rec.Recurs(now))
+	return rec
+}
+
+// TestASeriesNeverLosesARun plays time passing, runs ending, requests and pauses against one job, stored at each step.
+func TestASeriesNeverLosesARun(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
+		policy := rapid.SampledFrom([]string{"skip", "bufferOne", "bufferAll", "cancelOther", "allowAll"}).Draw(t, "policy")
+		remaining := rapid.SampledFrom([]string{"", `,"remainingRuns":3`, `,"remainingRuns":200`}).Draw(t, "remaining")
+		rec := recurringJob(t, `{"interval":"PT1H","overlapPolicy":"`+policy+`"`+remaining+`}`, now)
+		live, seen := map[int]*job.Record{}, 0
+		recur := func() {
+			for again := true; again; {
+				b, err := rec.Recur(now)
+				require.NoError(t, err)
+				require.LessOrEqual(t, len(b.Runs), job.BegunAtOnce)
+				for _, run := range b.Runs {
+					seen++
+					require.Equal(t, seen, run.Occurrence.Number, "numbers have no gaps")
+					series, number, ok := job.NumberOf(run.RunID)
+					require.True(t, ok)
+					require.Equal(t, rec.RunID, series)
+					require.Equal(t, seen, number)
+					live[seen] = run
+				}
+				again = b.Again
+			}
+		}
+		end := func() {
+			for n, run := range live {
+				run.Status = job.StatusCompleted
+				require.NoError(t, rec.Followed(run, now))
+				delete(live, n)
+				return
+			}
+		}
+		check := func() {
+			s := rec.Series
+			require.Len(t, s.Running, len(live))
+			require.LessOrEqual(t, len(live), job.MaxRunsAtOnce)
+			c := s.State.Counters
+			require.EqualValues(t, seen+len(s.Pending), c.Started)
+			require.Equal(t, c.Occurrences+c.Requested, c.Started+c.Skipped+c.Missed+c.Dropped+c.Paused+int64(len(s.State.Buffer)))
+			if policy != "allowAll" {
+				require.LessOrEqual(t, len(live), 1)
+			}
+			require.Equal(t, rec.Status == job.StatusRunning || rec.Status == job.StatusStopping, len(live) > 0)
+			if rec.Status.Ended() {
+				require.Zero(t, s.Next)
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"time passes": func(t *rapid.T) {
+				now = now.Add(time.Duration(rapid.IntRange(0, 180).Draw(t, "hours")) * time.Hour)
+				recur()
+			},
+			"a run ends": func(*rapid.T) { end(); recur() },
+			"cancel": func(t *rapid.T) {
+				if !rec.Status.Ended() && rec.EndReason == "" && rapid.IntRange(0, 9).Draw(t, "rare") == 0 {
+					require.NoError(t, rec.EndSeries(now))
+				}
+			},
+			"": func(*rapid.T) { check() },
+		})
+	})
+}
+
+func TestAScheduleThatAJobCannotHave(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct{ members, field string }{
+		"beside a start time": {`"startTime":"2026-12-02T00:00:00Z","schedule":{"cron":"0 2 * * *"}`, "startTime"},
+		"past":                {`"schedule":{"times":["2026-11-01T00:00:00Z"]}`, "schedule"},
+		"device-local":        {`"schedule":{"cron":"0 2 * * *","timeZone":"device"}`, "schedule.timeZone"},
+		"jitter":              {`"schedule":{"cron":"0 2 * * *","jitter":"PT5M"}`, "schedule.jitter"},
+		"a wrong member":      {`"schedule":{"corn":"0 2 * * *","cron":"0 2 * * *"}`, "schedule.corn"},
+		"a wrong expression":  {`"schedule":{"cron":"0 2 30 2 *"}`, "schedule.cron"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := job.Decode([]byte(`{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",`+c.members+`}`), now)
+			faults := job.FaultsOf(err)
+			require.Len(t, faults, 1)
+			require.Equal(t, c.field, faults[0].Field)
+		})
+	}
+}
