@@ -50,7 +50,7 @@ dev: ## run a whole deployment on this machine until Ctrl-C; flags in ARGS="--de
 bench: ## measure everything on this machine; tables, and dist/bench.json; flags in ARGS="-only instant"
 	go run ./bench $(ARGS)
 
-bench-small: ## the same with a small fleet, once: shows that the benchmarks work
+bench-small: ## the same with small fleets, once: shows that the benchmarks work
 	go run ./bench -small $(ARGS)
 
 .PHONY: infra-check
