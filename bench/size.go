@@ -65,6 +65,7 @@ func (b *bench) sizeOnce(ctx context.Context, n int, t *table) (cost perDevice, 
 		cost.cpu = (after - before) / devices * 1e6
 	}
 	t.addSize(n, o, cost)
+	t.notes = append(t.notes, fmt.Sprintf("%d devices, by operation: %s.", n, describe(counts)))
 	return cost, errors.Join(w.addPeak(b, n, t), w.addReads(ctx, n, o, t))
 }
 

@@ -56,10 +56,12 @@ func sum(counts map[string]storagefault.Count, prefix string) storagefault.Count
 	return total
 }
 
+// describe lists requests by operation, with the size of their bodies.
 func describe(counts map[string]storagefault.Count) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%s %d", name, counts[name].Executed))
+		c := counts[name]
+		parts = append(parts, fmt.Sprintf("%s %d (%d KB)", name, c.Executed, (c.Sent+c.Received)/1000))
 	}
 	return strings.Join(parts, ", ")
 }
