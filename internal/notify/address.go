@@ -36,15 +36,12 @@ func prefixes(list ...string) []netip.Prefix {
 
 // Public reports whether addr is one that anybody on the internet could call.
 func Public(addr netip.Addr) bool {
-	if addr.Zone() != "" {
-		return false
-	}
 	addr = addr.Unmap()
 	if nat64.Contains(addr) {
 		b := addr.As16()
 		addr = netip.AddrFrom4([4]byte(b[12:]))
 	}
-	if addr.Is6() && !globalUnicast.Contains(addr) {
+	if addr.Is6() && !globalUnicast.Contains(addr) { // one with a zone is in no network
 		return false
 	}
 	for _, p := range refusedPrefixes {

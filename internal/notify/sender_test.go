@@ -139,6 +139,9 @@ func TestAPrivateAddressIsRefusedWhenItIsDialed(t *testing.T) {
 	require.Equal(t, Error{Class: ClassRefusedAddress, Final: true}, *failed)
 	require.ErrorAs(t, s.Callback(t.Context(), "https://127.0.0.1"+port, event), &failed)
 	require.Equal(t, Error{Class: ClassRefusedAddress, Final: true}, *failed)
+	require.Nil(t, s.callbacks.Transport.(*http.Transport).Proxy, "a proxy would look the name up by itself")
+	require.ErrorAs(t, local(t, Options{}).Callback(t.Context(), "http://localhost"+port, event), &failed, "what CheckURL refuses, though its address is listed")
+	require.Equal(t, ClassRefusedAddress, failed.Class)
 	require.Empty(t, requests)
 }
 
@@ -198,7 +201,9 @@ func TestALongAnswerIsNotReadToItsEnd(t *testing.T) {
 			}
 		}
 	})
+	began := time.Now()
 	require.NoError(t, local(t, Options{}).Callback(t.Context(), address, event))
+	require.Less(t, time.Since(began), sendTimeout)
 }
 
 // credential gives a token, or an error.

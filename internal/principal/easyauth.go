@@ -31,7 +31,6 @@ const (
 const (
 	providerEntra = "aad"
 	maxPrincipal  = 64 << 10 // bytes of the header; a token's claims come to a few KiB
-	maxRoles      = 100
 )
 
 // identity is what the headers say.
@@ -95,7 +94,7 @@ func parse(h http.Header) (identity, error) {
 		return id, nil
 	}
 	for _, one := range c.Claims {
-		if (one.Type == "roles" || one.Type == claimRole) && len(id.roles) < maxRoles {
+		if one.Type == "roles" || one.Type == claimRole {
 			id.roles = append(id.roles, one.Value)
 		}
 	}
