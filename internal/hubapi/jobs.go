@@ -92,7 +92,7 @@ func (h *handler) notNow(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	word := wordOf(rec, run.Status)
+	word := wordOf(rec, run)
 	return &failure{
 		status: http.StatusMethodNotAllowed, name: "OperationNotAllowedInCurrentState",
 		text: "Job cannot be cancelled in '" + strings.ToUpper(word[:1]) + word[1:] + "' status.",
@@ -105,9 +105,9 @@ func listed(word string) ([]job.Status, bool) {
 	case "":
 		return []job.Status{""}, true
 	case wordQueued, wordEnqueued, wordScheduled, rowPending:
-		return []job.Status{job.StatusScheduled}, true
+		return []job.Status{job.StatusScheduled, job.StatusPaused}, true
 	case wordRunning:
-		return []job.Status{job.StatusRunning, job.StatusBlocked, job.StatusStopping}, true
+		return []job.Status{job.StatusRunning, job.StatusBlocked, job.StatusPaused, job.StatusStopping}, true
 	case wordCompleted:
 		return []job.Status{job.StatusCompleted}, true
 	case wordFailed:

@@ -170,12 +170,6 @@ type hub struct {
 	fault   error // of every request while it is set
 }
 
-func (h *hub) set(fault error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.fault = fault
-}
-
 func (h *hub) enter() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

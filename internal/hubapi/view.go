@@ -21,13 +21,13 @@ const (
 
 // wordOf gives a job's state in the hub's words. A job that waits is scheduled when it was made for later, and queued when it
 // was made for now, so that words come in the hub's order and none comes twice.
-func wordOf(rec *job.Record, status job.Status) string {
-	switch status {
+func wordOf(rec *job.Record, run *job.Run) string {
+	switch run.Status {
 	case job.StatusScheduled:
-		if rec.StartTime.After(rec.CreatedAt) {
-			return wordScheduled
+	case job.StatusPaused:
+		if !rec.StartedAt.IsZero() || !run.StartedAt.IsZero() {
+			return wordRunning
 		}
-		return wordQueued
 	case job.StatusRunning, job.StatusBlocked, job.StatusStopping:
 		return wordRunning
 	case job.StatusCompleted:
@@ -36,8 +36,13 @@ func wordOf(rec *job.Record, status job.Status) string {
 		return wordFailed
 	case job.StatusCancelled:
 		return wordCancelled
+	default:
+		return wordUnknown
 	}
-	return wordUnknown
+	if rec.StartTime.After(rec.CreatedAt) {
+		return wordScheduled
+	}
+	return wordQueued
 }
 
 // jobDocument is a job as IoT Hub shows it.
@@ -61,7 +66,7 @@ func newJobDocument(rec *job.Record, run *job.Run) jobDocument {
 	d := jobDocument{
 		JobID: rec.JobID, Condition: rec.QueryCondition, Created: zoned(rec.CreatedAt), Start: zoned(rec.StartTime),
 		MaxTime: rec.MaxExecutionTimeInSeconds, Type: rec.Type, Method: rec.Method, Twin: rec.UpdateTwin,
-		Status: wordOf(rec, run.Status), FailureReason: run.FailureReason, StatusMessage: message(run),
+		Status: wordOf(rec, run), FailureReason: run.FailureReason, StatusMessage: message(run),
 	}
 	if d.Twin != nil && d.Twin.ETag == "" { // the native API does not ask for it
 		twin := *d.Twin
@@ -75,7 +80,7 @@ func newJobDocument(rec *job.Record, run *job.Run) jobDocument {
 	if run.Rev != "" { // else the run has no row, and the job knows more
 		counts = run.Counts()
 	}
-	if statistics := counts.Statistics(); run.Status != job.StatusScheduled {
+	if statistics := counts.Statistics(); d.Status != wordScheduled && d.Status != wordQueued {
 		d.Statistics = &statistics
 	}
 	return d
@@ -84,6 +89,8 @@ func newJobDocument(rec *job.Record, run *job.Run) jobDocument {
 // message says what the hub has no word for.
 func message(run *job.Run) string {
 	switch {
+	case run.Status == job.StatusPaused:
+		return "Paused: starts no new calls until somebody resumes it."
 	case run.Block != nil:
 		return "Blocked by the hub, goes on by itself: " + run.Block.Reason
 	case run.Status == job.StatusStopping && run.EndReason == job.EndCancelled:
