@@ -32,7 +32,7 @@ func (w *world) tutorial(t *testing.T, s server) {
 			id := s.name + "-" + language.name
 			device := language.runtime.command(t, language.device, "DEVICE_CONNECTION_STRING="+w.register(t, id))
 			printed := background(t, device)
-			require.Eventually(t, func() bool { return strings.Contains(printed.String(), "connected") }, 30*time.Second, 50*time.Millisecond,
+			require.Eventually(t, func() bool { return strings.Contains(printed.String(), "connected") }, time.Minute, 50*time.Millisecond,
 				"the device did not connect: %s", printed)
 
 			service := language.runtime.command(t, language.service, "IOTHUB_CONNECTION_STRING="+s.connection)
@@ -41,7 +41,7 @@ func (w *world) tutorial(t *testing.T, s server) {
 			require.Equal(t, 2, strings.Count(said, ": 1 succeeded, 0 failed"), "%s", said)
 			for _, line := range []string{`lockDoor {"lockTime":"10m"}`, `"building":"43"`, `"floor":3`} {
 				require.Eventually(t, func() bool { return strings.Contains(withoutSpaces(printed.String()), withoutSpaces(line)) },
-					10*time.Second, 50*time.Millisecond, "the device did not print %s: %s", line, printed)
+					time.Minute, 50*time.Millisecond, "the device did not print %s: %s", line, printed)
 			}
 		})
 	}

@@ -67,7 +67,7 @@ func (w *world) goJobs(t *testing.T, s server) {
 		require.Eventually(t, func() bool {
 			job, err := jobs.GetJobV2(ctx, created.JobID)
 			return err == nil && job.Status == iotservice.JobStatusScheduled
-		}, 10*time.Second, 100*time.Millisecond)
+		}, time.Minute, 100*time.Millisecond)
 		var listed []string
 		query := &iotservice.JobV2Query{Type: iotservice.JobTypeDeviceMethod, Status: iotservice.JobStatusScheduled}
 		require.NoError(t, jobs.QueryJobsV2(ctx, query, func(job *iotservice.JobV2) error {
@@ -108,6 +108,6 @@ func ended(t *testing.T, jobs *iotservice.Client, id string) *iotservice.JobV2 {
 		var err error
 		job, err = jobs.GetJobV2(context.WithoutCancel(t.Context()), id)
 		return err == nil && (job.Status == iotservice.JobStatusCompleted || job.Status == iotservice.JobStatusCancelled)
-	}, 20*time.Second, 100*time.Millisecond, "job %s did not end", id)
+	}, time.Minute, 100*time.Millisecond, "job %s did not end", id)
 	return job
 }

@@ -65,6 +65,10 @@ func TestInterop(t *testing.T) {
 				w.tutorial(t, s)
 			})
 		}
+		t.Run("both-apis", func(t *testing.T) {
+			t.Parallel()
+			w.bothAPIs(t)
+		})
 		t.Run("examples", func(t *testing.T) {
 			t.Parallel()
 			w.examples(t)
@@ -153,7 +157,7 @@ type runtime struct {
 func (r runtime) command(t *testing.T, path string, env ...string) *exec.Cmd {
 	t.Helper()
 	arguments := append(r.program[1:len(r.program):len(r.program)], filepath.FromSlash(path))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, r.program[0], arguments...)
 	cmd.Env = append(append(os.Environ(), r.env...), env...)

@@ -35,7 +35,7 @@ async function connect() {
 
 // until calls look until it gives something, and gives that.
 async function until(what, look) {
-  const end = Date.now() + 20_000;
+  const end = Date.now() + 60_000;
   for (;;) {
     const found = await look();
     if (found) return found;

@@ -33,7 +33,7 @@ class Device:
 
 def until(what, look):
     """Calls look until it gives something, and gives that."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         found = look()
         if found:
