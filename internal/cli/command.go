@@ -32,7 +32,7 @@ func entries() []entry {
 	return []entry{
 		demoEntry(), devEntry(), hubEntry(), deviceEntry(), healthEntry(),
 		jobCreateEntry(), jobListEntry(), jobShowEntry(), jobWatchEntry(), jobExecutionsEntry(), jobPauseEntry(), jobResumeEntry(), jobCancelEntry(),
-		jobDeleteEntry(), jobAuditEntry(),
+		jobDeleteEntry(), jobAuditEntry(), importEntry(),
 	}
 }
 

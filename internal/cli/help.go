@@ -21,7 +21,7 @@ Start here:
   fleetjobs dev                     a whole deployment on this machine, with simulated devices
   fleetjobs job create --method reboot --query "tags.building = 43" --watch
 
-health and the job commands talk to the deployment that --url and --key or the environment variables FLEETJOBS_URL and
+health, import and the job commands talk to the deployment that --url and --key or the environment variables FLEETJOBS_URL and
 FLEETJOBS_KEY name, and without them to the one that 'fleetjobs dev' runs in the same folder. Where App Service asks
 for a sign-in too, set FLEETJOBS_TOKEN.
 

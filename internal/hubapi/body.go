@@ -46,8 +46,9 @@ type twinRequest struct {
 	} `json:"properties"`
 }
 
-// parseJob reads a new job as IoT Hub takes it, and gives it in the form of the native API, whose rules hold for both.
-func parseJob(body []byte, id string, now time.Time) (job.Definition, error) {
+// ParseJob reads a job of an id as IoT Hub takes it, and gives it in the form of the native API, whose rules hold for both. Errors
+// are job.Faults, or say what the hub would answer.
+func ParseJob(body []byte, id string, now time.Time) (job.Definition, error) {
 	var q jobRequest
 	if err := json.Unmarshal(body, &q); err != nil {
 		return job.Definition{}, badRequest("GenericBadRequest")

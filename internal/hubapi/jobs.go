@@ -29,7 +29,7 @@ func (h *handler) create(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	def, err := parseJob(body, r.jobID, h.now())
+	def, err := ParseJob(body, r.jobID, h.now())
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,131 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/cli"
+	"github.com/fleetjobs/fleetjobs/internal/devstack"
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+)
+
+// sdk sends requests as a service client of IoT Hub does that has a connection string.
+func (s *stack) sdk(connection string) func(method, path, body string) answer {
+	s.t.Helper()
+	client, err := iothub.New(iothub.Options{ConnectionString: connection, CAFile: s.CAFile})
+	require.NoError(s.t, err)
+	s.t.Cleanup(client.Close)
+	return func(method, path, body string) answer {
+		s.t.Helper()
+		r, err := http.NewRequestWithContext(s.t.Context(), method, "https://hub"+path, strings.NewReader(body))
+		require.NoError(s.t, err)
+		query := r.URL.Query()
+		query.Set("api-version", "2021-04-12")
+		r.URL.RawQuery = query.Encode()
+		resp, err := client.Forwarder().RoundTrip(r)
+		require.NoError(s.t, err)
+		defer resp.Body.Close() //nolint:errcheck // read to its end
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(s.t, err)
+		return answer{resp.StatusCode, resp.Header, b}
+	}
+}
+
+// TestAClientOfIoTHub uses the app as if it were a hub, and looks at the same jobs through the native API.
+func TestAClientOfIoTHub(t *testing.T) {
+	s := start(t, devstack.Options{Devices: 250, PassThrough: true})
+	hub := s.sdk(s.ConnectionString)
+
+	a := hub(http.MethodPut, "/jobs/v2/theirs", method("reboot", "*"))
+	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
+	require.JSONEq(t, `{"jobId":"theirs","type":"scheduleDeviceMethod","status":"queued"}`, string(a.body))
+	s.until("theirs", 30*time.Second, ended)
+	require.JSONEq(t, `{"kind":"policy","id":"iothubowner"}`, string(createdBy(t, s.call(http.MethodGet, "/api/jobs/theirs", "").body)))
+	s.put("ours", strings.Replace(method("reboot", "*"), "{", `{"startTime":"2036-01-01T00:00:00Z",`, 1))
+	a = hub(http.MethodGet, "/jobs/v2/query", "")
+	require.Contains(t, string(a.body), `"jobId":"ours"`)
+	require.Contains(t, string(hub(http.MethodGet, "/jobs/v2/ours", "").body), `"status":"scheduled"`)
+	require.Equal(t, http.StatusOK, hub(http.MethodPost, "/jobs/v2/ours/cancel", "").status)
+	require.Equal(t, "cancelled", s.job("ours").Status)
+
+	var rows []map[string]any
+	a = hub(http.MethodPost, "/devices/query", `{"query":"SELECT * FROM devices.jobs WHERE devices.jobs.jobId = 'theirs'"}`)
+	require.NoError(t, json.Unmarshal(a.body, &rows), "%s", a.body)
+	require.Len(t, rows, 100)
+	require.NotEmpty(t, a.header.Get("x-ms-continuation"))
+
+	// The rest is the hub's.
+	a = hub(http.MethodPost, "/devices/query", `{"query":"SELECT COUNT() AS n FROM devices"}`)
+	require.JSONEq(t, `[{"n":250}]`, string(a.body))
+	a = hub(http.MethodPatch, "/twins/dev-000001", `{"tags":{"by":"facade"}}`)
+	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
+	a = hub(http.MethodPost, "/twins/dev-000001/methods", `{"methodName":"lockDoor","payload":null}`)
+	require.Contains(t, string(a.body), `"status":200`)
+	require.JSONEq(t, `{"totalDeviceCount":250,"enabledDeviceCount":250,"disabledDeviceCount":0}`, string(hub(http.MethodGet, "/statistics/devices", "").body))
+	require.Equal(t, http.StatusNotFound, hub(http.MethodGet, "/$sim/stats", "").status)
+}
+
+func createdBy(t *testing.T, body []byte) json.RawMessage {
+	t.Helper()
+	var v struct{ CreatedBy json.RawMessage }
+	require.NoError(t, json.Unmarshal(body, &v))
+	return v.CreatedBy
+}
+
+// TestAHubsRoutesAreClosed asks without a credential of the app's own: with none, with the host's key, and with the hub's.
+func TestAHubsRoutesAreClosed(t *testing.T) {
+	s := start(t, devstack.Options{Devices: 1, SettingsOverrides: map[string]string{"FLEETJOBS_SAS_POLICIES": ""}})
+	host, err := url.Parse(s.URL)
+	require.NoError(t, err)
+	require.NotEmpty(t, host.Port())
+	stranger := s.sdk(s.ConnectionString) // right in form, and no policy is set
+	for _, path := range []string{"/jobs/v2/query", "/jobs/v2/j", "/twins/dev-000001", "/devices", "/statistics/devices", "/configurations"} {
+		for _, a := range []answer{s.call(http.MethodGet, path, ""), stranger(http.MethodGet, path, "")} {
+			require.Equal(t, http.StatusUnauthorized, a.status, path)
+			require.Equal(t, "IotHubUnauthorizedAccess", a.header.Get("iothub-errorcode"))
+			require.Contains(t, string(a.body), `"Message":"ErrorCode:IotHubUnauthorizedAccess;Unauthorized"`)
+		}
+	}
+	// The invocations of functions are no routes.
+	for _, path := range []string{"/RunShard", "/devices/../RunShard", "/TimerDispatch"} {
+		require.Contains(t, []int{http.StatusNotFound, http.StatusUnauthorized}, s.call(http.MethodPost, path, "{}").status, path)
+	}
+}
+
+// TestImportFromAHub takes over what waits at a hub that has jobs of its own.
+func TestImportFromAHub(t *testing.T) {
+	s := start(t, devstack.Options{Devices: 2, HubJobs: true})
+	hub := s.sdk(s.HubConnectionString)
+	later := strings.Replace(method("reboot", "*"), "{", `{"startTime":"2036-01-01T00:00:00Z",`, 1)
+	for _, id := range []string{"a", "b"} {
+		require.Equal(t, http.StatusOK, hub(http.MethodPut, "/jobs/v2/"+id, later).status)
+	}
+	run := func(args ...string) string {
+		var out, faults bytes.Buffer
+		env := map[string]string{
+			"FLEETJOBS_URL": s.URL, "FLEETJOBS_KEY": s.Key, "IOTHUB_CONNECTION_STRING": s.HubConnectionString, "IOTHUB_CA_FILE": s.CAFile,
+		}
+		m := &cli.Main{
+			Stdin: strings.NewReader(""), Stdout: &out, Stderr: &faults, Dir: t.TempDir(), Version: "test",
+			Getenv: func(name string) string { return env[name] }, Width: func() int { return 0 }, Now: time.Now,
+			Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+		}
+		require.Equal(t, cli.ExitOK, m.Run(t.Context(), append([]string{"import"}, args...)), faults.String())
+		return out.String()
+	}
+	require.Equal(t, "job a: would be created, starts 2036-01-01T00:00:00Z\njob b: would be created, starts 2036-01-01T00:00:00Z\n", run("--dry-run"))
+	require.Equal(t, "job a: created\njob b: created\n", run())
+	require.Equal(t, "job a: already here, cancelled at the hub\njob b: already here, cancelled at the hub\n", run("--cancel"))
+	require.Equal(t, "no job waits at the hub\n", run())
+	require.Equal(t, "scheduled", s.job("a").Status)
+	require.Contains(t, string(hub(http.MethodGet, "/jobs/v2/a", "").body), `"status":"cancelled"`)
+}
