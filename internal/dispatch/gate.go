@@ -65,6 +65,14 @@ func (g *gate) enter(ctx context.Context, hold time.Duration) (time.Duration, er
 	}
 }
 
+// room is how many more callers may come before those that wait are as many as the gate ever lets through at once. More would
+// be held for nothing, where another process may have room for them.
+func (g *gate) room() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return int(g.capacity) - len(g.waiting)
+}
+
 // closed is how long no call may begin, 0 or less when calls may.
 func (g *gate) closed() time.Duration {
 	g.mu.Lock()

@@ -31,14 +31,18 @@ func (l *local) accepting() bool {
 	return !l.d.opts.QueueOnly && l.d.now().Before(l.until.Add(-l.d.opts.Slice/6))
 }
 
-// free reports whether there is a slot.
-func (l *local) free() bool { return len(l.d.slots) < cap(l.d.slots) && l.accepting() }
+// free reports whether there is a slot, and room for its calls.
+func (l *local) free() bool {
+	return len(l.d.slots) < cap(l.d.slots) && l.d.gate.room() > 0 && l.accepting()
+}
 
-// reserve takes up to n free slots and gives how many. Messages that wait for a slot go first.
+// reserve takes up to n free slots, as many as the gate has room for, and gives how many. Messages that wait for a slot go
+// first.
 func (l *local) reserve(n int) int {
 	if !l.accepting() {
 		return 0
 	}
+	n = min(n, (max(0, l.d.gate.room())+job.ShardSize-1)/job.ShardSize)
 	for i := range n {
 		select {
 		case l.d.slots <- struct{}{}:

@@ -41,6 +41,21 @@ func TestABusyPlannerLeavesShardsToOthers(t *testing.T) {
 	}
 }
 
+// TestAProcessAtItsCapLeavesShardsToOthers: at the cap of calls in flight shards are not held, though slots are free.
+func TestAProcessAtItsCapLeavesShardsToOthers(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.CallsInFlight = 50
+	w := newWorld(t, opts)
+	w.hub.populate(1000)
+	calls := slow(w, 300*time.Millisecond)
+	id := w.create(lockDoor)
+	w.run(func(context.Context) bool { return calls.Load() > 0 && w.queue.count(kindShard) >= 5 })
+	d := w.current().d
+	require.Less(t, len(d.slots), 5, "slots taken by shards whose calls can not begin")
+	require.Equal(t, 1000, w.ended(id).Counts().Of(job.Succeeded))
+}
+
 // TestAPlannerFeedsItsFreeSlots: shards that were stored beyond the horizon do not wait for supervisions.
 func TestAPlannerFeedsItsFreeSlots(t *testing.T) {
 	t.Parallel()

@@ -94,22 +94,28 @@ func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard 
 
 const (
 	slotWait     = time.Second
+	gateLook     = 20 * time.Millisecond
 	maxBusyDelay = 16 * time.Second
 )
 
-// slot waits a little for a place among the slices of this process and reports whether there is one. Fast devices free
-// one within the wait; behind slow ones a message goes back to the queue, for other processes to take, or for later.
+// slot waits a little for a place among the slices of this process, and for the gate to have room, and reports whether there is
+// one. Fast devices free one within the wait; behind slow ones a message goes back to the queue, for other processes to take,
+// or for later.
 func (d *Dispatcher) slot(ctx context.Context, tries int) bool {
-	timer := time.NewTimer(slotWait >> min(tries, 3))
-	defer timer.Stop()
+	ctx, cancel := context.WithTimeout(ctx, slotWait>>min(tries, 3))
+	defer cancel()
 	select {
 	case d.slots <- struct{}{}:
-		return true
-	case <-timer.C:
-		return false
 	case <-ctx.Done():
 		return false
 	}
+	for d.gate.room() <= 0 {
+		if sleep(ctx, gateLook) != nil {
+			<-d.slots
+			return false
+		}
+	}
+	return true
 }
 
 // busyDelay doubles with the tries and is spread, so that messages do not come back together.
