@@ -27,14 +27,16 @@ type Commands interface {
 	Delete(ctx context.Context, jobID string, by job.Caller) error
 }
 
-// Reader gives a job with its run as it is now, or job.ErrNotFound.
+// Reader gives a job with its run as it is now, of a recurring job its latest run, or a run by its id; or job.ErrNotFound.
 type Reader interface {
 	Get(ctx context.Context, jobID string) (*job.Record, *job.Run, error)
+	GetRun(ctx context.Context, runID string) (*job.Record, *job.Run, error)
 }
 
 // Jobs is what *dispatch.Dispatcher does for this package.
 type Jobs interface {
 	Commands
+	Recurring
 	Reader
 }
 
@@ -48,6 +50,7 @@ type Store interface {
 	Trail
 	Jobs(ctx context.Context, q tablestore.JobQuery) (jobs []*job.Record, next string, err error)
 	Run(ctx context.Context, runID string) (*job.Run, error)
+	Runs(ctx context.Context, q tablestore.RunQuery) (runs []*job.Record, next string, err error)
 	Shards(ctx context.Context, runID string, q tablestore.ShardQuery) ([]*job.Shard, error)
 	Find(ctx context.Context, runID, deviceID string) (e job.Execution, shard int, err error)
 }
@@ -127,6 +130,7 @@ type request struct {
 	*http.Request
 	by       job.Caller // zero on paths for everybody
 	jobID    string
+	runID    string
 	deviceID string
 	query    *params
 }

@@ -164,7 +164,7 @@ func (h *handler) store202(ctx context.Context, r *request, def job.Definition, 
 		return nil, job.ErrConflict
 	}
 	s := stateOf(rec, nil)
-	if rec.Active {
+	if rec.LastRun() != "" {
 		rec, run, err := h.jobs.Get(ctx, rec.JobID)
 		if err != nil {
 			return nil, err
@@ -195,7 +195,7 @@ const (
 func (s state) wait(now time.Time) time.Duration {
 	var d time.Duration
 	switch {
-	case s.run.Status == job.StatusScheduled:
+	case s.status() == job.StatusScheduled:
 		d = s.rec.StartTime.Sub(now)
 	case s.run.Status == job.StatusPaused:
 		d = longestWait
@@ -211,6 +211,8 @@ type previewView struct {
 	DeviceCount    int      `json:"deviceCount"`
 	FirstDeviceIDs []string `json:"firstDeviceIds"`
 	Warnings       []string `json:"warnings"`
+	// NextRunTimes are those of a schedule.
+	NextRunTimes []instant `json:"nextRunTimes,omitempty"`
 }
 
 func (h *handler) preview(ctx context.Context, def job.Definition) (*answer, error) {
@@ -218,7 +220,12 @@ func (h *handler) preview(ctx context.Context, def job.Definition) (*answer, err
 	if err != nil {
 		return nil, err
 	}
+	times, err := unsavedTimes(def, h.now())
+	if err != nil {
+		return nil, err
+	}
 	return jsonAnswer(http.StatusOK, previewView{
-		DeviceCount: p.DeviceCount, FirstDeviceIDs: append([]string{}, p.FirstIDs...), Warnings: append([]string{}, p.Warnings...),
+		NextRunTimes: times,
+		DeviceCount:  p.DeviceCount, FirstDeviceIDs: append([]string{}, p.FirstIDs...), Warnings: append([]string{}, p.Warnings...),
 	})
 }

@@ -38,7 +38,7 @@ func (h *handler) executions(ctx context.Context, r *request) (*answer, error) {
 	if r.deviceID != "" {
 		return h.execution(ctx, r)
 	}
-	s, err := h.current(ctx, r)
+	s, err := h.executing(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +60,14 @@ func (h *handler) executions(ctx context.Context, r *request) (*answer, error) {
 	return a, err
 }
 
+// executing reads the run whose executions r wants: of a recurring job the latest, unless r names another.
+func (h *handler) executing(ctx context.Context, r *request) (state, error) {
+	if r.runID != "" {
+		return h.currentRun(ctx, r)
+	}
+	return h.current(ctx, r)
+}
+
 func executionsAnswer(r *request, found []job.Execution, token string, asCSV bool) (*answer, error) {
 	views := make([]executionView, len(found))
 	for i := range found {
@@ -77,7 +85,7 @@ func executionsAnswer(r *request, found []job.Execution, token string, asCSV boo
 
 // execution gives one device of a job.
 func (h *handler) execution(ctx context.Context, r *request) (*answer, error) {
-	s, err := h.current(ctx, r)
+	s, err := h.executing(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func (h *handler) result(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.run.Status.Ended() {
+	if s.status().Ended() {
 		return taggedJSON(s.view())
 	}
 	return h.accepted(r, s)
@@ -59,7 +59,7 @@ func (h *handler) cancel(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	s := stateOf(rec, run)
-	if s.run.Status.Ended() {
+	if s.status().Ended() {
 		return jsonAnswer(http.StatusOK, s.view())
 	}
 	return h.accepted(r, s)
@@ -101,7 +101,7 @@ func (h *handler) list(ctx context.Context, r *request) (*answer, error) {
 	}
 	page := jobPage{Jobs: []*jobView{}, ContinuationToken: next}
 	for _, s := range states {
-		if q.Status != "" && s.run.Status != q.Status {
+		if q.Status != "" && s.status() != q.Status {
 			continue // went on since the list was written; the list of its new status has it within moments
 		}
 		page.Jobs = append(page.Jobs, s.view())
@@ -121,11 +121,12 @@ func (h *handler) live(ctx context.Context, recs []*job.Record) ([]state, error)
 	g.SetLimit(readsAtOnce)
 	for i, rec := range recs {
 		states[i] = stateOf(rec, nil)
-		if !rec.Active || rec.Status.Ended() {
+		id := rec.LastRun()
+		if id == "" || rec.Status.Ended() {
 			continue
 		}
 		g.Go(func() error {
-			run, err := h.store.Run(ctx, rec.RunID)
+			run, err := h.store.Run(ctx, id)
 			if errors.Is(err, job.ErrNotFound) {
 				return nil // about to be created, or deleted meanwhile
 			}

@@ -233,7 +233,7 @@ func TestPathsAndMethods(t *testing.T) {
 	w := newWorld(t)
 	w.put("job-1", later)
 	for _, path := range []string{
-		"/api/", "/api/jobs/", "/api/jobs//", "/api//jobs", "/api/Jobs", "/api/jobs/job-1/", "/api/jobs/job-1/runs",
+		"/api/", "/api/jobs/", "/api/jobs//", "/api//jobs", "/api/Jobs", "/api/jobs/job-1/", "/api/jobs/job-1/runes",
 		"/api/jobs/job-1/executions/a/b", "/api/jobs/job-1/../job-1", "/api/jobs%2Fjob-1", "/api/swagger.json",
 	} {
 		w.problem(w.call(http.MethodGet, path, ""), http.StatusNotFound, "unknown-path")

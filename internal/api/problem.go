@@ -17,6 +17,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/dispatch"
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/schedule"
 )
 
 // problemPage explains every kind of problem, under the kind's slug.
@@ -36,11 +37,14 @@ var (
 	roleMissing        = problemKind{"role-missing", "The caller lacks a role", http.StatusForbidden}
 	unknownPath        = problemKind{"unknown-path", "There is nothing at this path", http.StatusNotFound}
 	unknownJob         = problemKind{"unknown-job", "There is no such job", http.StatusNotFound}
+	unknownRun         = problemKind{"unknown-run", "The job has no such run", http.StatusNotFound}
 	unknownExecution   = problemKind{"unknown-execution", "The job has no such device", http.StatusNotFound}
 	methodNotAllowed   = problemKind{"method-not-allowed", "The method is not allowed here", http.StatusMethodNotAllowed}
 	idTaken            = problemKind{"id-taken", "The job id is taken", http.StatusConflict}
 	jobEnded           = problemKind{"job-ended", "The job has ended", http.StatusConflict}
 	jobNotEnded        = problemKind{"job-not-ended", "The job has not ended yet", http.StatusConflict}
+	notRecurring       = problemKind{"not-recurring", "The job has no schedule", http.StatusConflict}
+	tooManyRuns        = problemKind{"too-many-runs", "Too many runs wait", http.StatusConflict}
 	changedMeanwhile   = problemKind{"changed-meanwhile", "The job was changed at the same moment", http.StatusConflict}
 	bodyTooLarge       = problemKind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge}
 	unsupportedMedia   = problemKind{"unsupported-media-type", "The body is not JSON", http.StatusUnsupportedMediaType}
@@ -101,6 +105,10 @@ func toProblem(err error) *problem {
 		return problemOf(jobEnded, "the job has ended, or is about to, and cannot be changed any more")
 	case errors.Is(err, dispatch.ErrNotEnded):
 		return problemOf(jobNotEnded, "only a job that has ended can be deleted; cancel it first")
+	case errors.Is(err, dispatch.ErrNotRecurring):
+		return problemOf(notRecurring, "only a job with a schedule has more than one run")
+	case errors.Is(err, schedule.ErrTooMany):
+		return problemOf(tooManyRuns, err.Error()+"; take a shorter range, or try again when some have ended")
 	case errors.Is(err, job.ErrConflict):
 		p = problemOf(changedMeanwhile, "somebody else changed the job at the same moment; try again")
 		retryAfter(p.header, time.Second)

@@ -45,6 +45,22 @@ func (b broken) Resume(context.Context, string, string, job.Caller) (*job.Record
 	return nil, nil, b.err
 }
 
+func (b broken) RunNow(context.Context, string, job.Caller) (*job.Record, *job.Run, error) {
+	return nil, nil, b.err
+}
+
+func (b broken) Backfill(context.Context, string, job.Range, job.Caller) (*job.Record, *job.Run, error) {
+	return nil, nil, b.err
+}
+
+func (b broken) CancelRun(context.Context, string, job.Caller) (*job.Record, *job.Run, error) {
+	return nil, nil, b.err
+}
+
+func (b broken) GetRun(context.Context, string) (*job.Record, *job.Run, error) {
+	return nil, nil, b.err
+}
+
 func (b broken) Delete(context.Context, string, job.Caller) error { return b.err }
 
 func (b broken) Get(context.Context, string) (*job.Record, *job.Run, error) {

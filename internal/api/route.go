@@ -14,6 +14,7 @@ const prefix = "/api/"
 // Placeholders of a route's path.
 const (
 	jobIDPart    = "{jobId}"
+	runIDPart    = "{runId}"
 	deviceIDPart = "{deviceId}"
 )
 
@@ -66,6 +67,30 @@ func (h *handler) table() []route {
 		}},
 		{[]string{"audit"}, map[string]endpoint{
 			http.MethodGet: {[]string{"pageSize", "continuationToken"}, h.audit},
+		}},
+		{[]string{"jobs", jobIDPart, "run"}, map[string]endpoint{
+			http.MethodPost: {nil, h.runNow},
+		}},
+		{[]string{"jobs", jobIDPart, "backfill"}, map[string]endpoint{
+			http.MethodPost: {nil, h.backfill},
+		}},
+		{[]string{"jobs", jobIDPart, "nextRuns"}, map[string]endpoint{
+			http.MethodGet: {[]string{"count"}, h.nextRuns},
+		}},
+		{[]string{"jobs", jobIDPart, "runs"}, map[string]endpoint{
+			http.MethodGet: {[]string{"pageSize", "continuationToken"}, h.runs},
+		}},
+		{[]string{"jobs", jobIDPart, "runs", runIDPart}, map[string]endpoint{
+			http.MethodGet: {nil, h.run},
+		}},
+		{[]string{"jobs", jobIDPart, "runs", runIDPart, "cancel"}, map[string]endpoint{
+			http.MethodPost: {nil, h.cancelRun},
+		}},
+		{[]string{"jobs", jobIDPart, "runs", runIDPart, "executions"}, map[string]endpoint{
+			http.MethodGet: {[]string{"status", "pageSize", "continuationToken", "deviceId"}, h.executions},
+		}},
+		{[]string{"jobs", jobIDPart, "runs", runIDPart, "executions", deviceIDPart}, map[string]endpoint{
+			http.MethodGet: {nil, h.execution},
 		}},
 		{[]string{"jobs", jobIDPart, "executions"}, map[string]endpoint{
 			http.MethodGet: {[]string{"status", "pageSize", "continuationToken", "deviceId"}, h.executions},
@@ -134,6 +159,8 @@ func (rt *route) match(segments []string, q *request) bool {
 		switch part {
 		case jobIDPart:
 			q.jobID = segments[i]
+		case runIDPart:
+			q.runID = segments[i]
 		case deviceIDPart:
 			q.deviceID = segments[i]
 		default:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/schedule"
 )
 
 // instant is a time in JSON: RFC 3339, UTC, milliseconds.
@@ -81,6 +82,9 @@ type jobView struct {
 
 	Notifications *job.Notifications `json:"notifications,omitempty"`
 	Deliveries    []deliveryView     `json:"deliveries,omitempty"`
+
+	Schedule   *schedule.Spec  `json:"schedule,omitempty"`
+	Recurrence *recurrenceView `json:"recurrence,omitempty"`
 }
 
 func (s state) view() *jobView {
@@ -100,6 +104,9 @@ func (s state) view() *jobView {
 	}
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}
+	}
+	if s.rec.Series != nil {
+		s.recur(v)
 	}
 	return v
 }

@@ -69,8 +69,8 @@ func TestEveryKindOfProblemIsExplained(t *testing.T) {
 	page, err := os.ReadFile("../../docs/problems.md")
 	require.NoError(t, err)
 	kinds := []problemKind{
-		invalidRequest, notSignedIn, roleMissing, unknownPath, unknownJob, unknownExecution, methodNotAllowed, idTaken, jobEnded,
-		jobNotEnded, changedMeanwhile, bodyTooLarge, unsupportedMedia, keyReused, internalError, hubUnavailable, storageUnavailable,
+		invalidRequest, notSignedIn, roleMissing, unknownPath, unknownJob, unknownRun, unknownExecution, methodNotAllowed, idTaken, jobEnded,
+		jobNotEnded, notRecurring, tooManyRuns, changedMeanwhile, bodyTooLarge, unsupportedMedia, keyReused, internalError, hubUnavailable, storageUnavailable,
 	}
 	for _, k := range kinds {
 		require.Contains(t, string(page), "\n## "+k.slug+"\n")

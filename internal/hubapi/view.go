@@ -22,7 +22,13 @@ const (
 // wordOf gives a job's state in the hub's words. A job that waits is scheduled when it was made for later, and queued when it
 // was made for now, so that words come in the hub's order and none comes twice.
 func wordOf(rec *job.Record, run *job.Run) string {
-	switch run.Status {
+	status := run.Status
+	if rec.Series != nil {
+		if status = rec.Status; status == job.StatusPaused { // the job's own, not its latest run's
+			return wordScheduled
+		}
+	}
+	switch status {
 	case job.StatusScheduled:
 	case job.StatusPaused:
 		if !rec.StartedAt.IsZero() || !run.StartedAt.IsZero() {
