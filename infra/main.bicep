@@ -67,6 +67,18 @@ param callbackKeysSecretUri string = ''
 @description('FLEETJOBS_CALLBACK_ALLOW: networks and hosts that callbacks may reach although they are not public.')
 param callbackAllow string = ''
 
+@description('URI of a Key Vault secret with shared access policies for job clients of IoT Hub (FLEETJOBS_SAS_POLICIES). Give the app\'s identity the role Key Vault Secrets User on it. Empty: none.')
+param sasPoliciesSecretUri string = ''
+
+@description('FLEETJOBS_ENTRA_AUDIENCES: audiences of tokens of authTenantId that open the hub\'s routes. Empty: no token does.')
+param hubTokenAudiences string = ''
+
+@description('FLEETJOBS_ENTRA_PRINCIPALS: identities that may use the hub\'s routes without an app role.')
+param hubTokenPrincipals string = ''
+
+@description('FLEETJOBS_HUB_PASSTHROUGH: pass the rest of the hub\'s API through. It needs policies or audiences.')
+param hubPassThrough bool = false
+
 @description('FLEETJOBS_PUBLIC_URL: set it behind a gateway or a custom domain. Empty: the app\'s own host name.')
 param publicUrl string = ''
 
@@ -290,6 +302,10 @@ module app 'modules/app.bicep' = {
     eventGridEndpoint: enableEventGrid ? eventGrid!.outputs.endpoint : ''
     callbackKeysSecretUri: callbackKeysSecretUri
     callbackAllow: callbackAllow
+    sasPoliciesSecretUri: sasPoliciesSecretUri
+    hubTokenAudiences: hubTokenAudiences
+    hubTokenPrincipals: hubTokenPrincipals
+    hubPassThrough: hubPassThrough
     publicUrl: publicUrl
     allowedOrigins: allowedOrigins
     privateOnly: enableVirtualNetwork && appPrivateEndpoint

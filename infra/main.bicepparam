@@ -30,6 +30,12 @@ param authRequireRoles = bool(readEnvironmentVariable('AUTH_REQUIRE_ROLES', 'fal
 param enableEventGrid = bool(readEnvironmentVariable('ENABLE_EVENT_GRID', 'false'))
 param callbackKeysSecretUri = readEnvironmentVariable('CALLBACK_KEYS_SECRET_URI', '')
 
+// Job clients of IoT Hub that use this app in its place: see docs/migration.md.
+param sasPoliciesSecretUri = readEnvironmentVariable('SAS_POLICIES_SECRET_URI', '')
+param hubTokenAudiences = readEnvironmentVariable('HUB_TOKEN_AUDIENCES', '')
+param hubTokenPrincipals = readEnvironmentVariable('HUB_TOKEN_PRINCIPALS', '')
+param hubPassThrough = bool(readEnvironmentVariable('HUB_PASSTHROUGH', 'false'))
+
 // Who is told of poison messages, late, failing and throttled runs.
 param alertEmailAddress = readEnvironmentVariable('ALERT_EMAIL_ADDRESS', '')
 

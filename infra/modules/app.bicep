@@ -70,6 +70,18 @@ param callbackKeysSecretUri string
 @description('FLEETJOBS_CALLBACK_ALLOW. Empty: not set.')
 param callbackAllow string
 
+@description('URI of the Key Vault secret that holds FLEETJOBS_SAS_POLICIES. Empty: not set.')
+param sasPoliciesSecretUri string
+
+@description('FLEETJOBS_ENTRA_AUDIENCES. Empty: not set, nor the tenant.')
+param hubTokenAudiences string
+
+@description('FLEETJOBS_ENTRA_PRINCIPALS, with audiences only. Empty: not set.')
+param hubTokenPrincipals string
+
+@description('FLEETJOBS_HUB_PASSTHROUGH, with policies or audiences only.')
+param hubPassThrough bool
+
 @description('FLEETJOBS_PUBLIC_URL. Empty: not set.')
 param publicUrl string
 
@@ -172,6 +184,20 @@ var callbackKeySettings = empty(callbackKeysSecretUri) ? [] : [
 var callbackAllowSettings = empty(callbackAllow) ? [] : [
   { name: 'FLEETJOBS_CALLBACK_ALLOW', value: callbackAllow }
 ]
+var sasPolicySettings = empty(sasPoliciesSecretUri) ? [] : [
+  { name: 'FLEETJOBS_SAS_POLICIES', value: '@Microsoft.KeyVault(SecretUri=${sasPoliciesSecretUri})' }
+]
+var hubTokenSettings = empty(hubTokenAudiences) ? [] : [
+  { name: 'FLEETJOBS_ENTRA_TENANT', value: authTenantId }
+  { name: 'FLEETJOBS_ENTRA_AUDIENCES', value: hubTokenAudiences }
+  { name: 'FLEETJOBS_ENTRA_PRINCIPALS', value: hubTokenPrincipals }
+]
+var hasHubRoutes = !empty(sasPoliciesSecretUri) || !empty(hubTokenAudiences)
+var passThroughSettings = hasHubRoutes ? [
+  { name: 'FLEETJOBS_HUB_PASSTHROUGH', value: toLower(string(hubPassThrough)) }
+] : []
+// These ask for credentials of IoT Hub's own, which App Service does not know.
+var hubPaths = hasHubRoutes ? ['/configurations/*', '/devices/*', '/digitaltwins/*', '/jobs/*', '/statistics/*', '/twins/*'] : []
 // The headers that tell who calls are the platform's only where Easy Auth is on: one parameter decides both.
 var authSettings = empty(authClientId) ? [] : [
   { name: 'FLEETJOBS_EASY_AUTH', value: 'true' }
@@ -245,7 +271,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       healthCheckPath: isFlex ? null : '/api/health'
       minimumElasticInstanceCount: isPremium ? max(runShardAlwaysReadyInstances, 1) : null
       functionsRuntimeScaleMonitoringEnabled: isPremium && inNetwork ? true : null
-      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, otlpSettings, eventGridSettings, callbackKeySettings, callbackAllowSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
+      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, otlpSettings, eventGridSettings, callbackKeySettings, callbackAllowSettings, sasPolicySettings, hubTokenSettings, passThroughSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
     }
   }
 }
@@ -276,7 +302,7 @@ resource auth 'Microsoft.Web/sites/config@2024-04-01' = if (!empty(authClientId)
     globalValidation: {
       requireAuthentication: true
       unauthenticatedClientAction: 'Return401'
-      excludedPaths: ['/api/health'] // says only that the app answers
+      excludedPaths: concat(['/api/health'], hubPaths) // the first says only that the app answers
     }
     httpSettings: {
       requireHttps: true

@@ -155,6 +155,9 @@ func TestTheHandlerStartsWithTheSettingsOfTheTemplate(t *testing.T) {
 		"otlpEndpoint":                          "http://collector:4318",
 		"eventGridEndpoint":                     "https://evgt-fleetjobs.westeurope-1.eventgrid.azure.net/api/events",
 		"callbackAllow":                         "10.1.0.0/16,hooks.internal",
+		"authTenantId":                          "11111111-2222-3333-4444-555555555555",
+		"hubTokenAudiences":                     "https://iothubs.azure.net",
+		"hubTokenPrincipals":                    "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee=ServiceConnect",
 		"string(maxCallsInFlight)":              p.files[mainFile].find("maxCallsInFlight").value.Text,
 		"component.properties.ConnectionString": "InstrumentationKey=0",
 	}

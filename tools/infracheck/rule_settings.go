@@ -17,7 +17,7 @@ var (
 		"WEBSITE_CONTENTAZUREFILECONNECTIONSTRING", "FLEETJOBS_EVENTGRID_KEY",
 	}
 	// referred hold keys that no identity replaces; they stay in a Key Vault.
-	referred = []string{"FLEETJOBS_CALLBACK_KEYS"}
+	referred = []string{"FLEETJOBS_CALLBACK_KEYS", "FLEETJOBS_SAS_POLICIES"}
 )
 
 // setting is an app setting; always if no condition stands before it.

@@ -181,6 +181,7 @@ func settingFixtures() map[string]badFixture {
 		"timer on one plan":    {appFile, "concat(handlerSettings,", "concat(isFlex ? handlerSettings : [],", []string{`accountName is not always`, `credential is not`, `clientId is not`, `IOTHUB_HOSTNAME is not`, `TIMER_SCHEDULE is not`}},
 		"connection string":    {appFile, timer, timer + "  { name: 'IOTHUB_CONNECTION_STRING', value: timerSchedule }\n", []string{`IOTHUB_CONNECTION_STRING holds a key`}},
 		"signing keys":         {appFile, "'@Microsoft.KeyVault(SecretUri=${callbackKeysSecretUri})'", "callbackKeysSecretUri", []string{`FLEETJOBS_CALLBACK_KEYS holds a key; refer to a Key Vault`}},
+		"policies":             {appFile, "'@Microsoft.KeyVault(SecretUri=${sasPoliciesSecretUri})'", "sasPoliciesSecretUri", []string{`FLEETJOBS_SAS_POLICIES holds a key; refer to a Key Vault`}},
 		"topic's key":          {appFile, "'FLEETJOBS_EVENTGRID_ENDPOINT'", "'FLEETJOBS_EVENTGRID_KEY'", []string{`FLEETJOBS_EVENTGRID_KEY holds a key`}},
 		"unclear settings":     {appFile, "otlpSettings, eventGridSettings", "otlpSettings, authAllowedClientIds, eventGridSettings", []string{`cannot tell which settings "authAllowedClientIds" are`}},
 		"function gone":        {appFile, "'function:RunShard'", "'function:RunShards'", []string{`no function RunShards`}},
