@@ -54,6 +54,8 @@ func reasonText(e *job.Execution) string {
 		return "the job's time limit passed before the device was called"
 	case job.JobCanceled:
 		return "the job was cancelled before the device was called"
+	case job.JobAborted:
+		return "an abort criterion of the job was met before the device was called"
 	}
 	return e.Reason.String()
 }

@@ -132,6 +132,12 @@ func TestDescriptionAgreesWithTheCode(t *testing.T) {
 	require.InDelta(t, job.MaxResponseSecs, *method["responseTimeoutInSeconds"].Value.Max, 0)
 	require.EqualValues(t, job.DefaultResponse, method["responseTimeoutInSeconds"].Value.Default)
 	require.InDelta(t, job.MaxConnectSecs, *method["connectTimeoutInSeconds"].Value.Max, 0)
+	criterion := schemas["AbortCriterion"].Value.Properties
+	require.Equal(t, words(job.AbortTypes()), criterion["failureType"].Value.Enum)
+	require.Equal(t, words(job.AbortActions()), criterion["action"].Value.Enum)
+	require.InDelta(t, job.MaxMinExecuted, *criterion["minNumberOfExecutedDevices"].Value.Max, 0)
+	require.EqualValues(t, job.DefaultMinExecuted, criterion["minNumberOfExecutedDevices"].Value.Default)
+	require.EqualValues(t, job.MaxCriteria, *schemas["Abort"].Value.Properties["criteria"].Value.MaxItems)
 	callback := definition["notifications"].Value.Properties["callbackUrl"].Value
 	require.EqualValues(t, job.MaxCallbackURL, *callback.MaxLength)
 	require.EqualValues(t, job.MaxDeviceIDLen, *schemas["DeviceId"].Value.MaxLength)

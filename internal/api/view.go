@@ -85,6 +85,7 @@ type jobView struct {
 
 	Schedule   *schedule.Spec  `json:"schedule,omitempty"`
 	Recurrence *recurrenceView `json:"recurrence,omitempty"`
+	job.FailurePolicy
 }
 
 func (s state) view() *jobView {
@@ -101,6 +102,7 @@ func (s state) view() *jobView {
 		CreatedBy: s.rec.CreatedBy,
 
 		Notifications: s.rec.Notifications.Redacted(), Deliveries: deliveryViews(s.rec.Deliveries),
+		FailurePolicy: s.rec.FailurePolicy,
 	}
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}
@@ -166,6 +168,9 @@ func (s state) message() string {
 	case job.StatusFailed:
 		return "The job could not be carried out: " + s.run.FailureReason
 	case job.StatusCancelled:
+		if s.run.EndReason == job.EndAborted {
+			return fmt.Sprintf("Aborted: %s; %d devices were not called.", s.run.FailureReason, unreached)
+		}
 		return fmt.Sprintf("Cancelled; %d devices were not called. %d of %d succeeded.", unreached, st.SucceededCount, st.DeviceCount)
 	}
 	return ""
@@ -173,5 +178,5 @@ func (s state) message() string {
 
 // unreached is the number of devices that the run ended without calling.
 func (s state) unreached() int {
-	return s.counts.ByReason[job.NotStarted] + s.counts.ByReason[job.JobCanceled]
+	return s.counts.ByReason[job.NotStarted] + s.counts.ByReason[job.JobCanceled] + s.counts.ByReason[job.JobAborted]
 }

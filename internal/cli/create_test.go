@@ -33,6 +33,10 @@ func TestCreateSends(t *testing.T) {
 			args:    []string{"--id", "r", "--method", "m", "--query", "*", "--callback-url", "https://a/b?sig=1"},
 			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","notifications":{"callbackUrl":"https://a/b?sig=1"}}`,
 		},
+		"abort criteria": {
+			args:    []string{"--id", "r", "--method", "m", "--query", "*", "--abort-at", "12.5", "--abort-min", "50"},
+			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","abort":{"criteria":[{"thresholdPercentage":12.5,"minNumberOfExecutedDevices":50}]}}`,
+		},
 		"an explicit null is a payload": {
 			args:    []string{"--method", "m", "--payload", "null", "--query", "*"},
 			request: `POST /api/jobs {"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":null},"queryCondition":"*"}`,

@@ -44,16 +44,17 @@ jq '.startTime = "2027-01-01T00:00:00Z"' job.json | fleetjobs job create -f -`,
 type jobCreate struct {
 	m *Main
 	connection
-	file, id, key         string
-	method, payload       string
-	responseTimeout       time.Duration
-	connectTimeout        time.Duration
-	desired, tags         string
-	query, devicesFile    string
-	devices               []string
-	start                 string
-	maxTime               time.Duration
-	callback              string
+	file, id, key      string
+	method, payload    string
+	responseTimeout    time.Duration
+	connectTimeout     time.Duration
+	desired, tags      string
+	query, devicesFile string
+	devices            []string
+	start              string
+	maxTime            time.Duration
+	callback           string
+	failureFlags
 	validate, watch, json bool
 
 	given map[string]bool // the flags on the command line
@@ -79,6 +80,7 @@ func (c *jobCreate) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.start, "start", "", "`when` to begin: 2027-01-31T04:00:00Z, or from now as in +20s, +90m; at once unless given")
 	fs.DurationVar(&c.maxTime, "max-time", 0, "how long after its start the job may still begin calls, as in 2h; no limit unless given")
 	fs.StringVar(&c.callback, "callback-url", "", "`URL` that is called when the job has ended")
+	c.failureFlags.flags(fs)
 	fs.BoolVar(&c.validate, "validate", false, "only check the job and show which devices it would reach now")
 	fs.BoolVar(&c.watch, "watch", false, "wait for the end and show progress; the exit code tells how it went")
 	fs.StringVar(&c.key, "idempotency-key", "", "`text` that makes repeating this command harmless when the service makes the id; a new one each time unless given")
@@ -177,10 +179,10 @@ func (c *jobCreate) checkKey(id string) error {
 
 // fromFile takes the job from a file, as it is: the service judges it.
 func (c *jobCreate) fromFile() (id string, body []byte, err error) {
-	for _, name := range []string{
+	for _, name := range append(failureFlagNames(),
 		"method", "payload", "response-timeout", "connect-timeout", "desired", "tags", "query", "device", "devices-file",
 		"start", "max-time", "callback-url",
-	} {
+	) {
 		if c.given[name] {
 			return "", nil, usagef("put it into the file", "--%s does not go with -f", name)
 		}

@@ -158,6 +158,8 @@ func outcome(job *client.Job) error {
 	switch failed := job.Statistics.FailedCount; {
 	case job.Status == "failed":
 		return &outcomeError{fmt.Sprintf("job %s failed: %s", plain(job.ID), plain(cmp.Or(job.FailureReason, job.StatusMessage)))}
+	case job.Status == "cancelled" && job.EndReason == "aborted":
+		return &outcomeError{fmt.Sprintf("job %s was aborted: %s", plain(job.ID), plain(job.FailureReason))}
 	case job.Status == "cancelled":
 		return &outcomeError{fmt.Sprintf("job %s was cancelled", plain(job.ID))}
 	case failed > 0:

@@ -19,6 +19,21 @@ type Definition struct {
 	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
 	// Notifications is who is called when the job has ended.
 	Notifications *Notifications `json:"notifications,omitempty"`
+	// Abort ends the job early when too many devices fail.
+	Abort *Abort `json:"abort,omitempty"`
+}
+
+// Abort ends a job early when one of its criteria is met.
+type Abort struct {
+	Criteria []AbortCriterion `json:"criteria"`
+}
+
+// AbortCriterion is met when so many percent of the devices that were called and have ended did so without success.
+type AbortCriterion struct {
+	FailureType                string  `json:"failureType,omitempty"` // failed, timedOut, rejected or all
+	ThresholdPercentage        float64 `json:"thresholdPercentage"`
+	MinNumberOfExecutedDevices int     `json:"minNumberOfExecutedDevices,omitempty"`
+	Action                     string  `json:"action,omitempty"`
 }
 
 // Notifications says who is called when something happens to a job.

@@ -28,7 +28,8 @@ type Job struct {
 	ExecutionStatistics map[string]int `json:"executionStatistics"`
 	// FailureReasons counts the devices that ended without success by the reason.
 	FailureReasons map[string]int `json:"failureReasons"`
-	FailureReason  string         `json:"failureReason"` // why the job itself failed
+	FailureReason  string         `json:"failureReason"` // why the job itself failed, or how an abort criterion was met
+	EndReason      string         `json:"endReason"`     // how it ended, such as finished, cancelled or aborted; "" before
 	StatusMessage  string         `json:"statusMessage"` // what it waits for, in words
 	Warnings       []string       `json:"warnings"`
 	Selection      Selection      `json:"selection"`

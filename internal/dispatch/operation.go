@@ -16,6 +16,8 @@ type operation struct {
 	do   func(ctx context.Context, deviceID string) (job.Outcome, error)
 	kind pace.Operation // whose allowance a call uses
 	cost int            // how much of it
+
+	guard *guard // nil without abort criteria
 }
 
 // operation reads the run's job and prepares its operation.
@@ -25,14 +27,23 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 		if err != nil {
 			return nil, err
 		}
-		switch rec.Type {
-		case job.TypeMethod:
-			return d.methodOperation(rec.Method)
-		case job.TypeTwin:
-			return d.twinOperation(rec.UpdateTwin)
+		op, err := d.callOf(rec)
+		if err == nil {
+			op.guard = newGuard(rec.Abort)
 		}
-		return nil, fmt.Errorf("job %s: type %q is not known", rec.JobID, rec.Type)
+		return op, err
 	})
+}
+
+// callOf prepares what a job does to each device.
+func (d *Dispatcher) callOf(rec *job.Record) (*operation, error) {
+	switch rec.Type {
+	case job.TypeMethod:
+		return d.methodOperation(rec.Method)
+	case job.TypeTwin:
+		return d.twinOperation(rec.UpdateTwin)
+	}
+	return nil, fmt.Errorf("job %s: type %q is not known", rec.JobID, rec.Type)
 }
 
 // record reads the job of a run, or the record that a recurring job's run has of its own. A job that was deleted and created

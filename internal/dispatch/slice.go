@@ -46,6 +46,9 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if err != nil {
 		return err
 	}
+	if op.guard.saw(run); op.guard.holds() != nil {
+		return d.send(ctx, m, heldAgain)
+	}
 	if m, err = d.paced(ctx, m, op, shard); err != nil {
 		return err
 	}

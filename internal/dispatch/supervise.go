@@ -175,6 +175,9 @@ func (s *supervision) act(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.abort(); err != nil {
+		return err
+	}
 	switch s.run.Status {
 	case job.StatusRunning:
 		return s.running(ctx)

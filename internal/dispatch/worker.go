@@ -94,7 +94,7 @@ func (w *worker) keep(ctx, starting context.Context, probe bool) error {
 		case <-ticker.C:
 		}
 		now := w.d.now()
-		if lost == nil && now.Sub(stored) >= w.d.opts.Flush {
+		if lost == nil && (now.Sub(stored) >= w.d.opts.Flush || w.op.guard.holds() != nil) {
 			if lost = w.flush(ctx, now); lost == nil {
 				stored = now
 			}
@@ -111,6 +111,7 @@ func (w *worker) running(ctx context.Context, probe bool) bool {
 	if err != nil {
 		return !lostRace(err) // storage out of reach: the lease ends the slice if it stays so
 	}
+	w.op.guard.saw(run)
 	return run.Calling(w.d.now()) || probe && run.Status == job.StatusBlocked
 }
 
@@ -153,7 +154,7 @@ func (w *worker) callAll(ctx, starting context.Context, probe bool) {
 func (w *worker) call(ctx, starting context.Context, i int) {
 	e := &w.shard.Executions[i]
 	for {
-		wait, err := w.d.gate.enter(starting, hold)
+		wait, err := w.enter(starting)
 		if err != nil {
 			return
 		}
@@ -215,6 +216,7 @@ func (w *worker) settle(e *job.Execution, v verdict, outcome job.Outcome, err er
 	}
 	w.ok = true
 	e.End(outcome, w.d.now())
+	w.op.guard.ended(e)
 	return true
 }
 

@@ -22,8 +22,8 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 	if o == nil {
 		return Definition{}, faults
 	}
-	o.only("jobId", "type", "cloudToDeviceMethod", "updateTwin", "queryCondition", "deviceIds", "startTime",
-		"maxExecutionTimeInSeconds", "notifications", "schedule")
+	o.only(append(failureMembers(), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "queryCondition", "deviceIds", "startTime",
+		"maxExecutionTimeInSeconds", "notifications", "schedule")...)
 	def := Definition{
 		JobID:                     o.text("jobId"),
 		Type:                      Type(o.text("type")),
@@ -31,6 +31,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		StartTime:                 o.instant("startTime"),
 		MaxExecutionTimeInSeconds: o.integer("maxExecutionTimeInSeconds", 0, 1, MaxExecutionSecs),
 		Notifications:             o.notifications(),
+		FailurePolicy:             o.failurePolicy(),
 	}
 	if o.has("jobId") && !jobID(def.JobID) {
 		o.fault("jobId", o.members["jobId"], jobIDRule)

@@ -37,6 +37,7 @@ type Definition struct {
 	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
 	// Notifications is nil when nobody is to be called.
 	Notifications *Notifications `json:"notifications,omitempty"`
+	FailurePolicy
 }
 
 // Method is a direct method call (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-direct-methods).
@@ -131,7 +132,7 @@ type Record struct {
 
 // NewRun gives the job's run in its first state.
 func (r *Record) NewRun() Run {
-	return Run{ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime}
+	return Run{ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil()}
 }
 
 // Reflect copies the run's state into the record and reports whether anything changed that lists of jobs show.

@@ -81,7 +81,7 @@ A job shows the status of its run. Transitions are made by one function; any oth
 		row(&b, string(s), words["Status"+title(string(s))], next(statuses, s, job.Status.CanBecome))
 	}
 	b.WriteString("\n`endReason` says how a run came to its end:\n\n| endReason | meaning |\n|---|---|\n")
-	for _, r := range []job.EndReason{job.EndFinished, job.EndCancelled, job.EndTimeLimit, job.EndSuperseded, job.EndUnplannable} {
+	for _, r := range []job.EndReason{job.EndFinished, job.EndCancelled, job.EndTimeLimit, job.EndAborted, job.EndSuperseded, job.EndUnplannable} {
 		row(&b, string(r), words["End"+title(string(r))])
 	}
 	b.WriteString(`
@@ -214,6 +214,9 @@ var limits = []limit{
 	{"MaxExecutionSecs", "`maxExecutionTimeInSeconds`", "1 to " + seconds(job.MaxExecutionSecs) + ", no limit unless given"},
 	{"MaxNoteChars", "`note` of a request to pause or resume", fmt.Sprintf("%d characters", job.MaxNoteChars)},
 	{"MaxCallbackURL", "`notifications.callbackUrl`", bytesOf(job.MaxCallbackURL) + ", an absolute https URL"},
+	{"MaxCriteria", "`criteria` of `abort`", fmt.Sprintf("1 to %d", job.MaxCriteria)},
+	{"MaxMinExecuted", "`minNumberOfExecutedDevices`", fmt.Sprintf("1 to %d", job.MaxMinExecuted)},
+	{"DefaultMinExecuted", "`minNumberOfExecutedDevices`, unless given", fmt.Sprint(job.DefaultMinExecuted)},
 	{"AnswerLimit", "answer or error kept for each device", bytesOf(job.AnswerLimit) + "; a longer one is cut and marked"},
 	{"ShardSize", "devices of a run that are stored and carried out together", fmt.Sprint(job.ShardSize)},
 }
@@ -233,7 +236,7 @@ func seconds(n int) string { return fmt.Sprintf("%d s", n) }
 func TestDocsOfLimitsHoldEveryConstant(t *testing.T) {
 	t.Parallel()
 	inCode := map[string]bool{}
-	for _, file := range []string{"definition.go", "execution.go"} {
+	for _, file := range []string{"definition.go", "execution.go", "failure.go"} {
 		names, _ := constants(t, file)
 		for _, name := range names {
 			inCode[name] = !strings.HasPrefix(name, "Type")

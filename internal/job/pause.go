@@ -34,6 +34,9 @@ func (r *Run) Resume(now time.Time) error {
 		return err
 	}
 	r.Resend = true
+	if r.Failure != nil && r.Failure.Abort != nil {
+		r.Forgiven = r.Counts()
+	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ const (
 	EndCancelled   EndReason = "cancelled"   // a person cancelled the job
 	EndTimeLimit   EndReason = "timeLimit"   // maxExecutionTimeInSeconds passed
 	EndSuperseded  EndReason = "superseded"  // overlapPolicy cancelOther: a newer occurrence took the run's place
+	EndAborted     EndReason = "aborted"     // an abort criterion of the job was met; FailureReason says which
 	EndUnplannable EndReason = "unplannable" // the hub refused the target query
 )
 
@@ -37,6 +38,11 @@ type Run struct {
 	FailureReason string
 	Block         *Block
 	Pause         *Pause `json:",omitempty"`
+
+	// Failure is the job's failure policy, nil when it has none. Forgiven are the counts of when somebody last resumed a run
+	// with abort criteria.
+	Failure  *FailurePolicy `json:",omitempty"`
+	Forgiven Counts         `json:",omitzero"`
 
 	StartAt   time.Time // when it is due
 	Deadline  time.Time // no new call starts from here on; zero means none
@@ -114,8 +120,11 @@ func (r *Run) PastDeadline(now time.Time) bool {
 
 // Unreached is the outcome of devices that a run never reached when it ends as r does.
 func (r *Run) Unreached() Outcome {
-	if r.EndReason == EndTimeLimit {
+	switch r.EndReason {
+	case EndTimeLimit:
 		return Outcome{State: TimedOut, Reason: NotStarted}
+	case EndAborted:
+		return Outcome{State: Canceled, Reason: JobAborted}
 	}
 	return Outcome{State: Canceled, Reason: JobCanceled}
 }

@@ -15,7 +15,7 @@ const (
 	Failed                           // ended without success; Reason says why
 	TimedOut                         // the device did not answer in time, or its run ended before it was called
 	Rejected                         // the device refused the operation
-	Canceled                         // the job was cancelled before the device was called
+	Canceled                         // the job was cancelled, by a person or an abort criterion, before the device was called
 	Removed                          // the device left the target before it was called
 	executionStates
 )
@@ -84,7 +84,7 @@ const (
 	StatusStopping  Status = "stopping"  // about to end: no new call starts, calls in flight are waited for
 	StatusCompleted Status = "completed" // every device ended, or the time limit passed
 	StatusFailed    Status = "failed"    // the run could not be carried out as asked; FailureReason says why
-	StatusCancelled Status = "cancelled" // ended by a person
+	StatusCancelled Status = "cancelled" // ended early, by a person or an abort criterion; EndReason tells which
 )
 
 // Statuses lists all run states, in the order of a run's life.
@@ -143,12 +143,13 @@ const (
 	NotStarted              // the run ended by its time limit before the device was called
 	JobCanceled             // the job was cancelled before the device was called
 	Abandoned               // the workers that called it died too often; the device may have executed
+	JobAborted              // an abort criterion of the job was met before the device was called
 	reasons
 )
 
 var reasonNames = [reasons]string{
 	"", "deviceOffline", "deviceNotFound", "deviceNoAnswer", "deviceError", "unreadableAnswer", "requestRejected",
-	"hubError", "connectionLost", "notStarted", "jobCanceled", "abandoned",
+	"hubError", "connectionLost", "notStarted", "jobCanceled", "abandoned", "jobAborted",
 }
 
 // String gives the API's word for r; NoReason is "".

@@ -92,7 +92,7 @@ func TestReasonsHaveDistinctNames(t *testing.T) {
 	}
 	beyond := job.Reason(len(job.Reasons()) + 1)
 	require.False(t, beyond.Known())
-	require.Equal(t, "reason(12)", beyond.String())
+	require.Equal(t, "reason(13)", beyond.String())
 }
 
 func TestRunTransitions(t *testing.T) {

@@ -1,0 +1,33 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAJobThatAbortedTellsWhy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, append(fleet("error", 30), fleet("ok", 470)...)...)
+	w.put("careful", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"lockDoor"},"queryCondition":"*",
+		"abort":{"criteria":[{"thresholdPercentage":12.5,"minNumberOfExecutedDevices":20}]}}`)
+	require.Empty(t, cmp.Diff(map[string]any{"criteria": []any{map[string]any{
+		"failureType": "all", "thresholdPercentage": 12.5, "minNumberOfExecutedDevices": 20.0, "action": "cancel",
+	}}}, w.get("/api/jobs/careful")["abort"]))
+	w.finish()
+	got := w.get("/api/jobs/careful")
+	require.Equal(t, "cancelled", got["status"])
+	require.Equal(t, "aborted", got["endReason"])
+	require.Contains(t, got["failureReason"], "the abort criterion is 12.5% of at least 20")
+	require.Contains(t, got["statusMessage"], "Aborted: ")
+	canceled := w.get("/api/jobs/careful/executions?status=canceled")["executions"].([]any)
+	require.NotEmpty(t, canceled)
+	require.Equal(t, "jobAborted", canceled[0].(map[string]any)["error"].(map[string]any)["code"])
+
+	r := w.call(http.MethodPut, "/api/jobs/careless", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},
+		"queryCondition":"*","abort":{"criteria":[{"tresholdPercentage":10}]}}`)
+	require.Equal(t, http.StatusBadRequest, r.status)
+	require.Contains(t, string(r.body), `did you mean \"thresholdPercentage\"?`)
+}
