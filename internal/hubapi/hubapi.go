@@ -17,6 +17,7 @@ import (
 type Jobs interface {
 	Create(ctx context.Context, def job.Definition, idempotencyKey string, by job.Caller) (*job.Record, error)
 	Get(ctx context.Context, jobID string) (*job.Record, *job.Run, error)
+	GetRun(ctx context.Context, runID string) (*job.Record, *job.Run, error)
 	Cancel(ctx context.Context, jobID string, by job.Caller) (*job.Record, *job.Run, error)
 }
 

@@ -36,6 +36,7 @@ type cursor struct {
 	List     int    `json:"l,omitempty"` // which of the lists of a filter
 	Next     string `json:"n,omitempty"` // token of the store for what follows
 	JobID    string `json:"j,omitempty"` // whose executions are being read
+	RunID    string `json:"i,omitempty"` // in which run: a later one may have begun since
 	Last     bool   `json:"e,omitempty"` // no job follows it
 	Shard    int    `json:"s,omitempty"`
 	Offset   int    `json:"o,omitempty"` // in the shard

@@ -144,12 +144,16 @@ func (s *scan) atTop() bool { return s.query.Top > 0 && s.at.Returned >= s.query
 // job reads on in the job of s.at and reports whether the page is full, or enough was read.
 func (s *scan) job(ctx context.Context) (full bool, err error) {
 	rec, run, err := s.lookup(ctx, s.at.JobID)
-	if errors.Is(err, job.ErrNotFound) {
-		return false, nil
+	if err == nil && s.at.RunID != "" && s.at.RunID != run.ID && job.OwnerOf(s.at.RunID) == rec.JobID {
+		_, run, err = s.opts.Jobs.GetRun(ctx, s.at.RunID)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, job.ErrNotFound): // never was, or deleted meanwhile
+		return false, nil
+	case err != nil:
 		return false, err
 	}
+	s.at.RunID = run.ID
 	for s.shards < shardsPerPage {
 		shards, err := s.opts.Store.Shards(ctx, run.ID, tablestore.ShardQuery{From: s.at.Shard, Max: shardsPerRead, Always: -1})
 		if err != nil {

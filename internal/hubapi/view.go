@@ -72,29 +72,35 @@ func newJobDocument(rec *job.Record, run *job.Run) jobDocument {
 	d := jobDocument{
 		JobID: rec.JobID, Condition: rec.QueryCondition, Created: zoned(rec.CreatedAt), Start: zoned(rec.StartTime),
 		MaxTime: rec.MaxExecutionTimeInSeconds, Type: rec.Type, Method: rec.Method, Twin: rec.UpdateTwin,
-		Status: wordOf(rec, run), FailureReason: run.FailureReason, StatusMessage: message(run),
+		Status: wordOf(rec, run), FailureReason: run.FailureReason, StatusMessage: message(rec, run),
 	}
 	if d.Twin != nil && d.Twin.ETag == "" { // the native API does not ask for it
 		twin := *d.Twin
 		twin.ETag = "*"
 		d.Twin = &twin
 	}
-	if !run.EndedAt.IsZero() {
-		d.End = zoned(run.EndedAt)
+	end := run.EndedAt
+	if rec.Series != nil {
+		end = rec.EndedAt
+	}
+	if !end.IsZero() {
+		d.End = zoned(end)
 	}
 	counts := rec.Counts
 	if run.Rev != "" { // else the run has no row, and the job knows more
 		counts = run.Counts()
 	}
-	if statistics := counts.Statistics(); d.Status != wordScheduled && d.Status != wordQueued {
+	if statistics := counts.Statistics(); statistics.DeviceCount > 0 || d.Status != wordScheduled && d.Status != wordQueued {
 		d.Statistics = &statistics
 	}
 	return d
 }
 
 // message says what the hub has no word for.
-func message(run *job.Run) string {
+func message(rec *job.Record, run *job.Run) string {
 	switch {
+	case rec.Series != nil && !rec.Status.Ended():
+		return "Recurs; devices and counts are those of its latest run."
 	case run.Status == job.StatusPaused:
 		return "Paused: starts no new calls until somebody resumes it."
 	case run.Block != nil:
