@@ -24,6 +24,8 @@ type Commands interface {
 	Cancel(ctx context.Context, jobID string, by job.Caller) (*job.Record, *job.Run, error)
 	Pause(ctx context.Context, jobID, note string, by job.Caller) (*job.Record, *job.Run, error)
 	Resume(ctx context.Context, jobID, note string, by job.Caller) (*job.Record, *job.Run, error)
+	Approve(ctx context.Context, jobID string, batch int, remark string, by job.Caller) (*job.Record, *job.Run, error)
+	NextBatch(ctx context.Context, jobID, note string, by job.Caller) (*job.Record, *job.Run, error)
 	Delete(ctx context.Context, jobID string, by job.Caller) error
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/principal"
@@ -27,7 +28,7 @@ func (h *handler) admit(r *http.Request) (job.Caller, error) {
 		p.header.Set("WWW-Authenticate", "Bearer")
 		return job.Caller{}, p
 	}
-	err = c.Check(needed(r.Method))
+	err = c.Check(needed(r))
 	if missing, ok := errors.AsType[*principal.RoleError](err); ok {
 		h.logRefusal(r, c, err)
 		return job.Caller{}, problemOf(roleMissing, "this needs the app role "+string(missing.Missing))
@@ -40,10 +41,12 @@ func forEverybody(r *http.Request) bool {
 	return r.URL.Path == prefix+"openapi.yaml" || r.URL.Path == prefix+"health"
 }
 
-func needed(method string) principal.Role {
-	switch method {
-	case http.MethodGet, http.MethodHead:
+func needed(r *http.Request) principal.Role {
+	switch {
+	case r.Method == http.MethodGet, r.Method == http.MethodHead:
 		return principal.Read
+	case strings.HasPrefix(r.URL.Path, prefix+"jobs/") && strings.HasSuffix(r.URL.Path, "/approve"):
+		return principal.Approve
 	}
 	return principal.Write
 }

@@ -127,6 +127,8 @@ func TestRoles(t *testing.T) {
 		{http.MethodPost, "/api/jobs", "Jobs.Read", "Jobs.Write"},
 		{http.MethodPost, "/api/jobs/a/cancel", "Jobs.Approve", "Jobs.Write"},
 		{http.MethodDelete, "/api/jobs/a", "Jobs.Read", "Jobs.Write"},
+		{http.MethodPost, "/api/jobs/a/approve", "Jobs.Write", "Jobs.Approve"},
+		{http.MethodPost, "/api/jobs/a/pause", "Jobs.Approve", "Jobs.Write"},
 		{http.MethodPut, "/api/jobs/a", "Jobs.Write", ""},
 	} {
 		body := ""

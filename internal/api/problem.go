@@ -46,6 +46,8 @@ var (
 	notRecurring       = problemKind{"not-recurring", "The job has no schedule", http.StatusConflict}
 	tooManyRuns        = problemKind{"too-many-runs", "Too many runs wait", http.StatusConflict}
 	changedMeanwhile   = problemKind{"changed-meanwhile", "The job was changed at the same moment", http.StatusConflict}
+	batchNotWaiting    = problemKind{"batch-not-waiting", "The batch does not wait for this", http.StatusConflict}
+	ownApproval        = problemKind{"own-approval", "The job is the caller's own", http.StatusForbidden}
 	bodyTooLarge       = problemKind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge}
 	unsupportedMedia   = problemKind{"unsupported-media-type", "The body is not JSON", http.StatusUnsupportedMediaType}
 	keyReused          = problemKind{"idempotency-key-reused", "The Idempotency-Key was used for another job", http.StatusUnprocessableEntity}
@@ -109,6 +111,10 @@ func toProblem(err error) *problem {
 		return problemOf(notRecurring, "only a job with a schedule has more than one run")
 	case errors.Is(err, schedule.ErrTooMany):
 		return problemOf(tooManyRuns, err.Error()+"; take a shorter range, or try again when some have ended")
+	case errors.Is(err, job.ErrNotWaiting):
+		return problemOf(batchNotWaiting, err.Error())
+	case errors.Is(err, dispatch.ErrOwnApproval):
+		return problemOf(ownApproval, err.Error())
 	case errors.Is(err, job.ErrConflict):
 		p = problemOf(changedMeanwhile, "somebody else changed the job at the same moment; try again")
 		retryAfter(p.header, time.Second)

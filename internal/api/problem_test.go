@@ -61,6 +61,14 @@ func (b broken) GetRun(context.Context, string) (*job.Record, *job.Run, error) {
 	return nil, nil, b.err
 }
 
+func (b broken) Approve(context.Context, string, int, string, job.Caller) (*job.Record, *job.Run, error) {
+	return nil, nil, b.err
+}
+
+func (b broken) NextBatch(context.Context, string, string, job.Caller) (*job.Record, *job.Run, error) {
+	return nil, nil, b.err
+}
+
 func (b broken) Delete(context.Context, string, job.Caller) error { return b.err }
 
 func (b broken) Get(context.Context, string) (*job.Record, *job.Run, error) {

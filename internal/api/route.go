@@ -59,6 +59,12 @@ func (h *handler) table() []route {
 		{[]string{"jobs", jobIDPart, "resume"}, map[string]endpoint{
 			http.MethodPost: {nil, h.resume},
 		}},
+		{[]string{"jobs", jobIDPart, "approve"}, map[string]endpoint{
+			http.MethodPost: {nil, h.approve},
+		}},
+		{[]string{"jobs", jobIDPart, "next-batch"}, map[string]endpoint{
+			http.MethodPost: {nil, h.nextBatch},
+		}},
 		{[]string{"jobs", jobIDPart, "result"}, map[string]endpoint{
 			http.MethodGet: {nil, h.result},
 		}},

@@ -78,6 +78,9 @@ type jobView struct {
 	Blocked             *blockView     `json:"blocked,omitempty"`
 	Paused              *pauseView     `json:"paused,omitempty"`
 	Warnings            []string       `json:"warnings,omitempty"`
+	Rollout             *job.Rollout   `json:"rollout,omitempty"`
+	RolloutStatus       *rolloutView   `json:"rolloutStatus,omitempty"`
+	MaxDevices          int            `json:"maxDevices,omitempty"`
 	CreatedBy           job.Principal  `json:"createdBy,omitzero"`
 
 	Notifications *job.Notifications `json:"notifications,omitempty"`
@@ -104,6 +107,8 @@ func (s state) view() *jobView {
 		Notifications: s.rec.Notifications.Redacted(), Deliveries: deliveryViews(s.rec.Deliveries),
 		FailurePolicy: s.rec.FailurePolicy,
 	}
+	v.MaxDevices = s.rec.MaxDevices
+	v.Rollout, v.RolloutStatus = s.rollout()
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}
 	}

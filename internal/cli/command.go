@@ -31,7 +31,8 @@ type entry struct {
 func entries() []entry {
 	return []entry{
 		demoEntry(), devEntry(), hubEntry(), deviceEntry(), healthEntry(),
-		jobCreateEntry(), jobListEntry(), jobShowEntry(), jobWatchEntry(), jobExecutionsEntry(), jobPauseEntry(), jobResumeEntry(), jobCancelEntry(),
+		jobCreateEntry(), jobListEntry(), jobShowEntry(), jobWatchEntry(), jobExecutionsEntry(), jobPauseEntry(), jobResumeEntry(),
+		jobApproveEntry(), jobNextBatchEntry(), jobCancelEntry(),
 		jobDeleteEntry(), jobAuditEntry(), importEntry(),
 	}
 }

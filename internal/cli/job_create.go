@@ -34,6 +34,9 @@ fleetjobs job create --id move-1 --desired '{"building":43,"floor":3}' --device 
 # how many devices would it reach? nothing is created
 fleetjobs job create --method reboot --query "tags.building = 43 AND STARTSWITH(deviceId, 'door')" --validate
 
+# ten at first, then the others, a hundred a minute
+fleetjobs job create --method reboot --query '*' --batch 10 --rate 100
+
 # an IoT Hub job as JSON, from a file or from standard input
 fleetjobs job create -f job.json
 jq '.startTime = "2027-01-01T00:00:00Z"' job.json | fleetjobs job create -f -`,
@@ -56,6 +59,7 @@ type jobCreate struct {
 	callback           string
 	failureFlags
 	validate, watch, json bool
+	rollout               rolloutFlags
 
 	given map[string]bool // the flags on the command line
 	fs    *flag.FlagSet
@@ -85,6 +89,7 @@ func (c *jobCreate) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&c.watch, "watch", false, "wait for the end and show progress; the exit code tells how it went")
 	fs.StringVar(&c.key, "idempotency-key", "", "`text` that makes repeating this command harmless when the service makes the id; a new one each time unless given")
 	fs.BoolVar(&c.json, "json", false, "print the service's answer as JSON")
+	c.rollout.flags(fs)
 	c.connection.flags(fs)
 }
 

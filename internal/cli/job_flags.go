@@ -19,7 +19,7 @@ func (c *jobCreate) fromFlags() (*client.Definition, error) {
 	if c.given["callback-url"] {
 		def.Notifications = &client.Notifications{CallbackURL: c.callback}
 	}
-	for _, step := range []func(*client.Definition) error{c.operation, c.target, c.times, c.failures} {
+	for _, step := range []func(*client.Definition) error{c.operation, c.target, c.times, c.rollout.apply, c.failures} {
 		if err := step(def); err != nil {
 			return nil, err
 		}

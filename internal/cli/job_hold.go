@@ -29,7 +29,7 @@ func jobResumeEntry() entry {
 	}
 }
 
-// jobHold pauses or resumes a job.
+// jobHold pauses a job, resumes it, or moves it on.
 type jobHold struct {
 	*oneJob
 	note string
@@ -54,4 +54,42 @@ func newJobHold(m *Main, name string, do func(*client.Client, context.Context, s
 func (c *jobHold) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.note, "note", "", "a `text` of up to 500 characters that says why")
 	c.oneJob.flags(fs)
+}
+
+func jobNextBatchEntry() entry {
+	return entry{
+		name: "job next-batch", args: "<job id>", summary: "begin the next batch of a job now",
+		text: `
+Without regard to the results of the batch before, the observation time and the start time; not without an approval that
+the batch asks for. A job that a missed gate has paused goes on.`,
+		example: `fleetjobs job next-batch reboot-42 --note "the two that failed are at the workshop"`,
+		make:    func(m *Main) command { return newJobHold(m, "job next-batch", (*client.Client).NextBatch) },
+	}
+}
+
+func jobApproveEntry() entry {
+	return entry{
+		name: "job approve", args: "<job id>", summary: "approve the batch of a job that waits for it",
+		text: `
+By somebody else than the job's creator: another person or application, or another key. 'job show' tells which batch waits.`,
+		example: `fleetjobs job approve reboot-42 --batch 2 --note "no complaints since yesterday"`,
+		make: func(m *Main) command {
+			c := &jobApprove{}
+			c.jobHold = newJobHold(m, "job approve", func(api *client.Client, ctx context.Context, id, remark string) (*client.Job, error) {
+				return api.Approve(ctx, id, c.batch, remark)
+			})
+			return c
+		},
+	}
+}
+
+// jobApprove approves a batch.
+type jobApprove struct {
+	*jobHold
+	batch int
+}
+
+func (c *jobApprove) flags(fs *flag.FlagSet) {
+	fs.IntVar(&c.batch, "batch", 0, "the `number` of the batch, from 1 on")
+	c.jobHold.flags(fs)
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -67,6 +68,13 @@ func (m *Main) describe(j *client.Job) error {
 	s := j.Statistics
 	line("progress", fmt.Sprintf("%s of %s: %s succeeded, %s not, %s in progress, %s waiting", count(j.Done()), devices(s.DeviceCount),
 		count(s.SucceededCount), count(s.FailedCount), count(s.RunningCount), count(s.PendingCount)))
+	for _, b := range j.RolloutStatus.Batches {
+		text := fmt.Sprintf("%s; %s begun, %s ended, %s succeeded", b.State, count(b.BegunCount), count(b.EndedCount), count(b.SucceededCount))
+		if len(b.WaitsFor) > 0 {
+			text += "; waits for " + strings.Join(b.WaitsFor, ", ")
+		}
+		line(fmt.Sprintf("  batch %d", b.Batch), plain(text))
+	}
 	for _, row := range countRows(j.ExecutionStatistics, executionStates()) {
 		line("  "+row[0], row[1])
 	}

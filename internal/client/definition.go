@@ -19,6 +19,8 @@ type Definition struct {
 	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
 	// Notifications is who is called when the job has ended.
 	Notifications *Notifications `json:"notifications,omitempty"`
+	Rollout       *Rollout       `json:"rollout,omitempty"`
+	MaxDevices    int            `json:"maxDevices,omitempty"`
 	// Abort ends the job early when too many devices fail.
 	Abort *Abort `json:"abort,omitempty"`
 }

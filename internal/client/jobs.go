@@ -145,24 +145,24 @@ func (c *Client) Cancel(ctx context.Context, id string) (*Job, error) {
 
 // Pause keeps a job from starting calls; note says why, for people, and may be "".
 func (c *Client) Pause(ctx context.Context, id, note string) (*Job, error) {
-	return c.hold(ctx, jobPath(id, "pause"), note)
+	return c.hold(ctx, request{method: http.MethodPost, path: jobPath(id, "pause"), repeatable: true}, note)
 }
 
 // Resume lets a paused job go on; note is as for Pause.
 func (c *Client) Resume(ctx context.Context, id, note string) (*Job, error) {
-	return c.hold(ctx, jobPath(id, "resume"), note)
+	return c.hold(ctx, request{method: http.MethodPost, path: jobPath(id, "resume"), repeatable: true}, note)
 }
 
-func (c *Client) hold(ctx context.Context, path, note string) (*Job, error) {
-	body := []byte{}
+func (c *Client) hold(ctx context.Context, r request, note string) (*Job, error) {
+	r.body = []byte{}
 	if note != "" {
 		var err error
-		if body, err = json.Marshal(map[string]string{"note": note}); err != nil {
+		if r.body, err = json.Marshal(map[string]string{"note": note}); err != nil {
 			return nil, fmt.Errorf("encoding a note: %w", err)
 		}
 	}
 	var job Job
-	if err := c.call(ctx, request{method: http.MethodPost, path: path, body: body, repeatable: true}, &job); err != nil {
+	if err := c.call(ctx, r, &job); err != nil {
 		return nil, err
 	}
 	return &job, nil

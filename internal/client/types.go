@@ -33,6 +33,7 @@ type Job struct {
 	StatusMessage  string         `json:"statusMessage"` // what it waits for, in words
 	Warnings       []string       `json:"warnings"`
 	Selection      Selection      `json:"selection"`
+	RolloutStatus  RolloutStatus  `json:"rolloutStatus"`
 	CreatedBy      Principal      `json:"createdBy"` // zero when the service does not know
 
 	// Raw is the JSON that the service sent.

@@ -9,6 +9,9 @@ import (
 
 // enqueue opens planned shards up to the horizon, in number and in the hub's allowance, and sends their messages.
 func (s *supervision) enqueue(ctx context.Context) error {
+	if s.run.Rollout != nil {
+		return s.rollOut(ctx)
+	}
 	horizon := max(s.d.opts.OpenShards, 3*len(s.done))
 	room := min(horizon-len(s.open), s.plan.Shards-s.run.Enqueued)
 	for room > 0 {

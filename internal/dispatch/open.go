@@ -12,9 +12,10 @@ import (
 // maxFed is how many stored shards a planner opens for itself at once.
 const maxFed = 16
 
-// opens reports whether new shards can be opened as they are stored: shards are opened in order, and none waits.
+// opens reports whether new shards can be opened as they are stored: shards are opened in order, and none waits. Those of a rollout
+// are opened by supervisions alone.
 func (p *planner) opens() bool {
-	return p.run.Status == job.StatusRunning && p.run.Enqueued == p.plan.Shards
+	return p.run.Status == job.StatusRunning && p.run.Rollout == nil && p.run.Enqueued == p.plan.Shards
 }
 
 // store writes pending devices as shards. All of them when all is set, with messages for those that find no free slot
@@ -23,8 +24,9 @@ func (p *planner) store(ctx context.Context, all, release bool) error {
 	if err := p.resolve(ctx); err != nil {
 		return err
 	}
+	p.limit()
 	for {
-		waiting := (len(p.pending) + job.ShardSize - 1) / job.ShardSize
+		waiting := p.shards()
 		n, mine := min(planShards, waiting), 0
 		if p.opens() {
 			mine = p.local.reserve(n)
@@ -157,7 +159,7 @@ func (o *opening) store(ctx context.Context) error {
 // room is how many of the shards the run can open now.
 func (o *opening) room() int {
 	run := o.p.run
-	if len(o.shards) == 0 || run.Status != job.StatusRunning || run.Enqueued != o.shards[0].Number {
+	if len(o.shards) == 0 || run.Rollout != nil || run.Status != job.StatusRunning || run.Enqueued != o.shards[0].Number {
 		return 0
 	}
 	return min(len(o.shards), o.mine+max(0, o.p.d.opts.OpenShards-(run.Enqueued-run.ClosedShards)))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
@@ -98,7 +97,8 @@ type planner struct {
 	pending  []string      // selected and not stored
 	marks    []mark        // continuations after parts of pending
 	token    string        // continuation after pending
-	done     bool          // the source has no more
+	done     bool          // the source has no more, or the run has enough
+	most     int           // devices that the run takes, 0 for all
 	feedAt   time.Time     // when the hub's allowance may leave something for stored shards
 	pause    time.Duration // before the next stretch
 }
@@ -124,6 +124,7 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	if err != nil {
 		return err
 	}
+	p.most = rec.MaxDevices
 	p.local = &local{d: p.d, run: p.run, op: op, owner: owner, until: p.until, freed: make(chan struct{}, 1)}
 	err = p.stretch(ctx, &reader{
 		d: p.d, run: p.run.ID, source: source, metered: rec.ListChunks == 0, until: p.until, blocked: p.blocked, slots: p.slots,
@@ -202,7 +203,7 @@ func (p *planner) take(ctx context.Context, got page) error {
 		}
 		p.pending = append(p.pending, id)
 	}
-	p.token, p.done = got.next, got.next == ""
+	p.token, p.done = got.next, got.next == "" || p.enough()
 	p.marks = append(p.marks, mark{len(p.pending), p.token, p.d.now()})
 	return nil
 }
@@ -219,7 +220,7 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	case waiting >= planShards*job.ShardSize, waiting > 0 && now.Sub(p.marks[0].at) >= planFlush,
 		p.done && waiting > 0 && !p.local.accepting():
 		err = p.store(ctx, true, false)
-	case over || p.blocked || !p.local.free():
+	case over || p.blocked || p.run.Rollout != nil || !p.local.free():
 	case !p.opens():
 		if !now.Before(p.feedAt) {
 			err = p.feed(ctx)
@@ -236,7 +237,7 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	if over && !p.plan.Done {
 		return true, p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
 	}
-	idle := p.run.Enqueued == p.plan.Shards || !p.local.accepting() || p.d.planners.Load() > maxPatient
+	idle := p.run.Rollout != nil || p.run.Enqueued == p.plan.Shards || !p.local.accepting() || p.d.planners.Load() > maxPatient
 	return over || p.plan.Done && idle, nil
 }
 
@@ -355,10 +356,12 @@ func (p *planner) unplannable(ctx context.Context, cause error) error {
 
 // cut takes the devices of up to n shards from pending, and gives the continuation after them.
 func (p *planner) cut(n int) ([]*job.Shard, string) {
-	devices := p.pending[:min(len(p.pending), n*job.ShardSize)]
+	var devices []string
 	var shards []*job.Shard
-	for ids := range slices.Chunk(devices, job.ShardSize) {
-		shards = append(shards, newShard(p.run.ID, p.plan.Shards+len(shards), ids))
+	for len(shards) < n && len(devices) < len(p.pending) {
+		end := min(len(p.pending), len(devices)+p.run.Rollout.ShardSize(p.plan.Devices+len(devices)))
+		shards = append(shards, newShard(p.run.ID, p.plan.Shards+len(shards), p.pending[len(devices):end]))
+		devices = p.pending[:end]
 	}
 	token := p.plan.Continuation
 	if len(devices) == len(p.pending) {

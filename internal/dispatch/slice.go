@@ -92,7 +92,11 @@ func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard 
 		// The run's part of the horizon is taken. The message comes back when some of it is free, and asks again.
 		return m.in(pace.Slot{At: g.again.Add(slotAhead + hold + time.Second)}), nil
 	}
-	return m.in(g.slots[0]), nil
+	slot := g.slots[0]
+	if over := m.slot().For; over > slot.For {
+		slot = pace.Slot{At: latest(slot.At, d.now()), For: over}
+	}
+	return m.in(slot), nil
 }
 
 const (

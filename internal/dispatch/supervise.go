@@ -109,7 +109,9 @@ func (d *Dispatcher) pass(ctx context.Context, run *job.Run, generation int) err
 
 func (s *supervision) delay() time.Duration {
 	silent := superviseSilent
-	switch {
+	switch gated := s.gated(); {
+	case gated > 0:
+		silent = gated
 	case s.run.Status == job.StatusBlocked && !s.asked:
 		silent = min(silent, s.run.Block.ProbeAt.Sub(s.now))
 	case s.run.Status == job.StatusPaused && s.now.Sub(s.run.Pause.Since) > superviseSilent:
@@ -135,6 +137,7 @@ func (s *supervision) look(ctx context.Context) error {
 	s.plan, s.open, s.done = plan, nil, nil
 	s.run.Planned, s.run.Devices, s.run.PlanDone = plan.Shards, plan.Devices, plan.Done
 	s.run.Live = job.Counts{}
+	s.run.Rollout.Live()
 	for _, u := range all {
 		switch {
 		case u.Done:
@@ -145,6 +148,7 @@ func (s *supervision) look(ctx context.Context) error {
 		}
 		s.open = append(s.open, u)
 		s.run.Live = s.run.Live.Plus(u.Counts)
+		s.run.Rollout.Under(u.Number, u.Counts)
 	}
 	return s.rollUp(ctx)
 }
@@ -155,6 +159,7 @@ func (s *supervision) rollUp(ctx context.Context) error {
 		closed := s.run.Closed
 		for _, u := range rest[:n] {
 			s.run.Closed = s.run.Closed.Plus(u.Counts)
+			s.run.Rollout.RolledUp(u.Number, u.Counts)
 		}
 		s.run.ClosedShards += n
 		if err := s.d.store.RollUp(ctx, s.run, rest[:n]); err != nil {
@@ -195,6 +200,9 @@ func (s *supervision) become(next job.Status) error {
 }
 
 func (s *supervision) running(ctx context.Context) error {
+	if err := s.stepRollout(); err != nil || s.run.Status != job.StatusRunning {
+		return err
+	}
 	if s.plan.Done && s.run.Enqueued == s.plan.Shards && s.allCounted() {
 		s.run.EndReason = job.EndFinished
 		return s.become(job.StatusCompleted)
@@ -226,7 +234,7 @@ func (s *supervision) resend(ctx context.Context) error {
 	s.run.Resend, s.dirty = false, true
 	again := make([]message, len(s.open))
 	for i, u := range s.open {
-		again[i] = message{Run: s.run.ID, Shard: u.Number}
+		again[i] = message{Run: s.run.ID, Shard: u.Number}.in(s.turn(u))
 	}
 	return s.d.sendShards(ctx, again)
 }

@@ -35,6 +35,8 @@ type worker struct {
 	owner string
 	until time.Time // no new call starts from here on
 	slot  pace.Slot // of the hub's allowance, over which calls are spread
+	first time.Time // when the first call began, or could
+	rolls bool      // the run has a rollout
 	local bool      // the invocation that works sees to the end of the run itself
 	watch *sliceWatch
 
@@ -52,7 +54,7 @@ func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation, un
 		until = run.Deadline
 	}
 	return &worker{
-		d: d, op: op, shard: shard, owner: shard.Claim.Owner, until: until, watch: d.observe.watch(run, shard),
+		d: d, op: op, shard: shard, owner: shard.Claim.Owner, until: until, rolls: run.Rollout != nil, watch: d.observe.watch(run, shard),
 		log: d.opts.Logger,
 	}
 }
@@ -139,9 +141,9 @@ func (w *worker) callAll(ctx, starting context.Context, probe bool) {
 		todo = todo[1:]
 	}
 	var calls sync.WaitGroup
-	first := latest(w.slot.At, w.d.now()) // who comes late does not catch up: the hub would feel it
+	w.first = latest(w.slot.At, w.d.now()) // who comes late does not catch up: the hub would feel it
 	for n, i := range todo {
-		at := first.Add(w.slot.For / time.Duration(len(todo)) * time.Duration(n))
+		at := w.first.Add(w.slot.For / time.Duration(len(todo)) * time.Duration(n))
 		if early := at.Sub(w.d.now()); early > spread && sleep(starting, early) != nil {
 			break
 		}
@@ -307,7 +309,7 @@ func (w *worker) finish(ctx context.Context, m message) error {
 		return w.d.block(ctx, w.shard.RunID, trouble{fault: w.fault, probe: m.Probe})
 	}
 	m.Probe = false
-	return w.d.send(ctx, m, w.wait)
+	return w.d.send(ctx, m.in(w.rest()), w.wait)
 }
 
 // store closes the shard, or releases its claim. While storage fails it tries again, for a slice's time: what it holds is

@@ -35,6 +35,8 @@ const (
 	ActionCreated    Action = "created"
 	ActionPaused     Action = "paused"
 	ActionResumed    Action = "resumed"
+	ActionApproved   Action = "approved" // a batch
+	ActionAdvanced   Action = "advanced" // to the next batch
 	ActionRunNow     Action = "runNow"
 	ActionBackfilled Action = "backfilled"
 	ActionCancelled  Action = "cancelled"
@@ -44,7 +46,7 @@ const (
 // Actions lists the actions.
 func Actions() []Action {
 	return []Action{
-		ActionCreated, ActionPaused, ActionResumed, ActionRunNow, ActionBackfilled, ActionCancelled, ActionDeleted,
+		ActionCreated, ActionPaused, ActionResumed, ActionApproved, ActionAdvanced, ActionRunNow, ActionBackfilled, ActionCancelled, ActionDeleted,
 	}
 }
 

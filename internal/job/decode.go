@@ -23,7 +23,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		return Definition{}, faults
 	}
 	o.only(append(failureMembers(), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "queryCondition", "deviceIds", "startTime",
-		"maxExecutionTimeInSeconds", "notifications", "schedule")...)
+		"maxExecutionTimeInSeconds", "notifications", "schedule", "rollout", "maxDevices")...)
 	def := Definition{
 		JobID:                     o.text("jobId"),
 		Type:                      Type(o.text("type")),
@@ -32,6 +32,8 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		MaxExecutionTimeInSeconds: o.integer("maxExecutionTimeInSeconds", 0, 1, MaxExecutionSecs),
 		Notifications:             o.notifications(),
 		FailurePolicy:             o.failurePolicy(),
+		Rollout:                   o.rollout(),
+		MaxDevices:                int(o.integer("maxDevices", 0, 1, MaxDevices)),
 	}
 	if o.has("jobId") && !jobID(def.JobID) {
 		o.fault("jobId", o.members["jobId"], jobIDRule)

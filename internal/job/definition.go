@@ -38,6 +38,10 @@ type Definition struct {
 	// Notifications is nil when nobody is to be called.
 	Notifications *Notifications `json:"notifications,omitempty"`
 	FailurePolicy
+	// Rollout is nil where devices are begun as fast as the hub allows.
+	Rollout *Rollout `json:"rollout,omitempty"`
+	// MaxDevices is how many devices a run takes, those that are listed first; 0 is all.
+	MaxDevices int `json:"maxDevices,omitempty"`
 }
 
 // Method is a direct method call (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-direct-methods).
@@ -64,29 +68,40 @@ type TwinProperties struct {
 
 // Limits of a definition. docs/limits.md lists them for users.
 const (
-	MaxBodyBytes      = 16 << 20 // a list of MaxDeviceIDs ids of the longest kind fits
-	MaxDeviceIDs      = 100_000
-	MaxDeviceIDLen    = 128       // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-identity-registry
-	MaxJobIDLen       = 64        // as IoT Hub's jobId
-	MaxMethodNameLen  = 100       // not documented by IoT Hub; topics carry the name
-	MaxMethodPayload  = 128 << 10 // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling
-	MaxTagsBytes      = 8 << 10
-	MaxDesiredBytes   = 32 << 10
-	MaxPatchText      = 128 << 10 // of one patch without white space: null and empty values count nothing in a twin
-	MaxTwinKeyBytes   = 1 << 10
-	MaxTwinString     = 4 << 10
-	MinTwinInteger    = -1 << 52
-	MaxTwinInteger    = 1<<52 - 1
-	MaxTwinDepth      = 10 // objects below tags or desired
-	MinResponseSecs   = 5
-	MaxResponseSecs   = 300
-	MaxConnectSecs    = 300
-	DefaultResponse   = 30
-	MaxConditionChars = 8000 // the whole query may have 8192
-	MaxExecutionSecs  = 366 * 24 * 3600
-	MaxStartAhead     = 10 * 366 * 24 * time.Hour
-	MaxCallbackURL    = 2048
-	MaxNoteChars      = 500 // of why somebody pauses, resumes or approves
+	MaxBodyBytes       = 16 << 20 // a list of MaxDeviceIDs ids of the longest kind fits
+	MaxDeviceIDs       = 100_000
+	MaxDeviceIDLen     = 128       // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-identity-registry
+	MaxJobIDLen        = 64        // as IoT Hub's jobId
+	MaxMethodNameLen   = 100       // not documented by IoT Hub; topics carry the name
+	MaxMethodPayload   = 128 << 10 // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling
+	MaxTagsBytes       = 8 << 10
+	MaxDesiredBytes    = 32 << 10
+	MaxPatchText       = 128 << 10 // of one patch without white space: null and empty values count nothing in a twin
+	MaxTwinKeyBytes    = 1 << 10
+	MaxTwinString      = 4 << 10
+	MinTwinInteger     = -1 << 52
+	MaxTwinInteger     = 1<<52 - 1
+	MaxTwinDepth       = 10 // objects below tags or desired
+	MinResponseSecs    = 5
+	MaxResponseSecs    = 300
+	MaxConnectSecs     = 300
+	DefaultResponse    = 30
+	MaxConditionChars  = 8000 // the whole query may have 8192
+	MaxExecutionSecs   = 366 * 24 * 3600
+	MaxStartAhead      = 10 * 366 * 24 * time.Hour
+	MaxCallbackURL     = 2048
+	MaxDevices         = 10_000_000
+	MaxRatePerMinute   = 1_000_000
+	MaxConcurrency     = 1_000_000
+	MinIncrementFactor = 1.1
+	MaxIncrementFactor = 5
+	MaxIncreaseDevices = 1_000_000
+	MinBatches         = 2
+	MaxBatches         = 50
+	MaxBatchNumber     = 1_000_000
+	MaxPercentage      = 100
+	MaxObservation     = 366 * 24 * time.Hour
+	MaxNoteChars       = 500 // of why somebody pauses, resumes or approves
 )
 
 // Record is a stored job.
@@ -132,7 +147,10 @@ type Record struct {
 
 // NewRun gives the job's run in its first state.
 func (r *Record) NewRun() Run {
-	return Run{ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil()}
+	return Run{
+		ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil(),
+		Rollout: NewRolling(r.Rollout),
+	}
 }
 
 // Reflect copies the run's state into the record and reports whether anything changed that lists of jobs show.

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/schedule"
 )
 
 var update = flag.Bool("update", false, "write docs/states.md and docs/limits.md")
@@ -61,8 +62,14 @@ func constants(t *testing.T, file string) (names []string, comments map[string]s
 func TestDocsOfStatesAreThoseOfTheTables(t *testing.T) {
 	t.Parallel()
 	_, words := constants(t, "states.go")
-	_, ends := constants(t, "run.go")
-	maps.Copy(words, ends)
+	for _, file := range []string{"run.go", "rolling.go"} {
+		_, more := constants(t, file)
+		maps.Copy(words, more)
+	}
+	waits := map[string]string{}
+	for _, w := range job.Waits() {
+		waits[string(w)] = words[waitConstants[w]]
+	}
 	var b strings.Builder
 	b.WriteString(`# States
 
@@ -94,6 +101,22 @@ ended.
 `)
 	diagram(&b, slices.DeleteFunc(slices.Clone(statuses), outside), job.StatusScheduled, job.Status.Ended, job.Status.CanRecur)
 	b.WriteString(`
+## Batches
+
+A run with ` + "`rollout.batches`" + ` begins its devices batch by batch. Batches of a run that ends early stay as they are.
+
+`)
+	batches := job.BatchStates()
+	diagram(&b, batches, job.BatchPending, func(s job.BatchState) bool { return s == job.BatchCompleted }, job.BatchState.CanBecome)
+	b.WriteString("\n| state | meaning | may become |\n|---|---|---|\n")
+	for _, s := range batches {
+		row(&b, string(s), words["Batch"+title(string(s))], next(batches, s, job.BatchState.CanBecome))
+	}
+	b.WriteString("\n`waitsFor` says what a waiting batch waits for, all together:\n\n| waitsFor | meaning |\n|---|---|\n")
+	for _, w := range job.Waits() {
+		row(&b, string(w), waits[string(w)])
+	}
+	b.WriteString(`
 ## Executions
 
 An execution is one device in one run. It ends in exactly one final state and never leaves it.
@@ -119,6 +142,11 @@ func outside(s job.Status) bool {
 		return false
 	}
 	return !slices.ContainsFunc(job.Statuses(), func(from job.Status) bool { return from.CanRecur(s) })
+}
+
+var waitConstants = map[job.Wait]string{
+	job.WaitSelection: "WaitSelection", job.WaitPrevious: "WaitPrevious", job.WaitThreshold: "WaitThreshold",
+	job.WaitObservation: "WaitObservation", job.WaitStartTime: "WaitStartTime", job.WaitApproval: "WaitApproval",
 }
 
 // statistic names the member of IoT Hub's statistics that a state counts in.
@@ -212,6 +240,17 @@ var limits = []limit{
 	{"MaxTwinInteger", "an integer of a patch, greatest", fmt.Sprint(job.MaxTwinInteger)},
 	{"MaxStartAhead", "`startTime` from now", fmt.Sprintf("%d days; a time that has passed means now", int(job.MaxStartAhead.Hours()/24))},
 	{"MaxExecutionSecs", "`maxExecutionTimeInSeconds`", "1 to " + seconds(job.MaxExecutionSecs) + ", no limit unless given"},
+	{"MaxDevices", "`maxDevices`", fmt.Sprintf("1 to %d, all unless given", job.MaxDevices)},
+	{"MaxRatePerMinute", "`rollout.maximumPerMinute`, `rollout.exponentialRate.baseRatePerMinute`", fmt.Sprintf("1 to %d devices a minute", job.MaxRatePerMinute)},
+	{"MinIncrementFactor", "`rollout.exponentialRate.incrementFactor`, least", fmt.Sprint(job.MinIncrementFactor)},
+	{"MaxIncrementFactor", "`rollout.exponentialRate.incrementFactor`, greatest", fmt.Sprintf("%d, one decimal", job.MaxIncrementFactor)},
+	{"MaxIncreaseDevices", "`numberOfNotifiedDevices`, `numberOfSucceededDevices`", fmt.Sprintf("1 to %d", job.MaxIncreaseDevices)},
+	{"MaxConcurrency", "`rollout.maxConcurrency`", fmt.Sprintf("1 to %d devices, no limit unless given", job.MaxConcurrency)},
+	{"MinBatches", "`rollout.batches`, fewest", fmt.Sprint(job.MinBatches)},
+	{"MaxBatches", "`rollout.batches`, most", fmt.Sprint(job.MaxBatches)},
+	{"MaxBatchNumber", "`number` of a batch", fmt.Sprintf("1 to %d devices", job.MaxBatchNumber)},
+	{"MaxPercentage", "`percentage` of a batch, `successThresholdPercentage`", fmt.Sprintf("above 0 to %d, two decimals; the batches of a job together less", job.MaxPercentage)},
+	{"MaxObservation", "`minimumObservationTime`", fmt.Sprintf("PT1S to %s", schedule.Duration(job.MaxObservation))},
 	{"MaxNoteChars", "`note` of a request to pause or resume", fmt.Sprintf("%d characters", job.MaxNoteChars)},
 	{"MaxCallbackURL", "`notifications.callbackUrl`", bytesOf(job.MaxCallbackURL) + ", an absolute https URL"},
 	{"MaxCriteria", "`criteria` of `abort`", fmt.Sprintf("1 to %d", job.MaxCriteria)},

@@ -43,6 +43,8 @@ type Run struct {
 	// with abort criteria.
 	Failure  *FailurePolicy `json:",omitempty"`
 	Forgiven Counts         `json:",omitzero"`
+	// Rollout is nil where devices are begun as fast as the hub allows.
+	Rollout *Rolling `json:",omitempty"`
 
 	StartAt   time.Time // when it is due
 	Deadline  time.Time // no new call starts from here on; zero means none

@@ -1,0 +1,98 @@
+package api_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// inBatches is lockAll in a batch of ten and the rest, behind a gate.
+func inBatches(gate string) string {
+	return strings.TrimSuffix(lockAll, "}") + `,"rollout":{"batches":[{"number":10},{"gate":` + gate + `}]}}`
+}
+
+// batch gives a batch of a job, from 1 on.
+func (w *world) batch(id string, n int) map[string]any {
+	w.t.Helper()
+	return w.get("/api/jobs/" + id)["rolloutStatus"].(map[string]any)["batches"].([]any)[n-1].(map[string]any)
+}
+
+func (w *world) waitsFor(id string, what ...any) {
+	w.t.Helper()
+	w.until(func() bool {
+		status, _ := w.get("/api/jobs/" + id)["rolloutStatus"].(map[string]any)
+		if status == nil {
+			return false
+		}
+		waits, _ := status["batches"].([]any)[1].(map[string]any)["waitsFor"].([]any)
+		return len(waits) == len(what) && (len(what) == 0 || waits[0] == what[0])
+	})
+}
+
+func TestABatchIsApprovedBySomebodyElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, fleet("ok", 130)...)
+	r := w.call(http.MethodPut, "/api/jobs/a", inBatches(`{"approval":true}`), "x-functions-key", "creator")
+	require.Equal(t, http.StatusAccepted, r.status, "%s", r.body)
+	approval := func(key, body string) reply {
+		return w.call(http.MethodPost, "/api/jobs/a/approve", body, "x-functions-key", key)
+	}
+	w.waitsFor("a", "approval")
+	require.EqualValues(t, 10, w.batch("a", 1)["succeededCount"])
+	require.Equal(t, "completed", w.batch("a", 1)["state"])
+	w.problem(approval("creator", `{"batch":2}`), http.StatusForbidden, "own-approval")
+	w.problem(approval("other", `{"batch":1}`), http.StatusConflict, "batch-not-waiting")
+	w.problem(approval("other", `{"batch":3}`), http.StatusConflict, "batch-not-waiting")
+	w.problem(approval("other", `{}`), http.StatusBadRequest, "invalid-request")
+	w.problem(approval("other", `{"batch":2,"remarks":"x"}`), http.StatusBadRequest, "invalid-request")
+	w.call(http.MethodPost, "/api/jobs/a/next-batch", "")
+	require.Equal(t, []any{"approval"}, w.batch("a", 2)["waitsFor"], "nobody goes round an approval")
+
+	w.clock.moveTo(w.clock.Now().Add(time.Second))
+	for range 2 {
+		r = approval("other", `{"batch":2,"remark":"fine"}`)
+		require.Equal(t, http.StatusOK, r.status, "%s", r.body)
+	}
+	require.Equal(t, "fine", w.batch("a", 2)["approval"].(map[string]any)["remark"])
+	w.finish()
+	require.Equal(t, "completed", w.get("/api/jobs/a")["status"])
+	require.EqualValues(t, 120, w.batch("a", 2)["succeededCount"])
+	lines := w.actions("/api/jobs/a/audit")
+	require.Len(t, lines, 3, "%s", lines)
+	require.Regexp(t, `^approved a .* running>running$`, lines[0])
+	require.Regexp(t, `^advanced a .* running>running$`, lines[1])
+	w.problem(approval("other", `{"batch":2}`), http.StatusConflict, "job-ended")
+}
+
+func TestTheNextBatchIsBegunByHand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, append(fleet("error", 5), fleet("ok", 25)...)...)
+	w.put("a", inBatches(`{"successThresholdPercentage":80,"minimumObservationTime":"P1D"}`))
+	w.until(func() bool { return w.get("/api/jobs/a")["status"] == "paused" })
+	require.Contains(t, w.get("/api/jobs/a")["statusMessage"], "5 of the 10 devices of batch 1 succeeded, and batch 2 needs 80 %")
+	require.NotContains(t, w.get("/api/jobs/a")["paused"], "by")
+	r := w.call(http.MethodPost, "/api/jobs/a/next-batch", `{"note":"they are at the workshop"}`)
+	require.Equal(t, "running", r.json(t)["status"])
+	w.finish()
+	require.EqualValues(t, 25, w.get("/api/jobs/a")["deviceJobStatistics"].(map[string]any)["succeededCount"])
+}
+
+func TestARolloutIsShownBeforeItBegins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	body := strings.TrimSuffix(later, "}") + `,"maxDevices":7,"rollout":{"maximumPerMinute":60,"maxConcurrency":5,"exponentialRate":` +
+		`{"baseRatePerMinute":10,"incrementFactor":1.5,"rateIncreaseCriteria":{"numberOfSucceededDevices":100}},` +
+		`"batches":[{"percentage":12.5},{"gate":{"minimumObservationTime":"PT90M","startTime":"2026-11-24T00:00:00Z"}}]}}`
+	w.put("a", body)
+	got := w.get("/api/jobs/a")
+	require.EqualValues(t, 7, got["maxDevices"])
+	require.NotContains(t, got, "rolloutStatus")
+	batches := got["rollout"].(map[string]any)["batches"].([]any)
+	require.EqualValues(t, 12.5, batches[0].(map[string]any)["percentage"])
+	require.Equal(t, "PT1H30M", batches[1].(map[string]any)["gate"].(map[string]any)["minimumObservationTime"])
+	w.problem(w.call(http.MethodPost, "/api/jobs/a/next-batch", ""), http.StatusConflict, "batch-not-waiting")
+	w.problem(w.call(http.MethodPut, "/api/jobs/b", strings.Replace(body, "12.5", "100", 1)), http.StatusBadRequest, "invalid-request")
+}

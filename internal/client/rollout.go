@@ -1,0 +1,60 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// Rollout is how carefully a job begins devices. A job's JSON may have more members, such as gates between batches.
+type Rollout struct {
+	MaximumPerMinute int     `json:"maximumPerMinute,omitempty"`
+	MaxConcurrency   int     `json:"maxConcurrency,omitempty"`
+	Batches          []Batch `json:"batches,omitempty"`
+}
+
+// Batch is a number of devices, a percentage of them, or, without either, the rest.
+type Batch struct {
+	Number     int     `json:"number,omitempty"`
+	Percentage float64 `json:"percentage,omitempty"`
+}
+
+// RolloutStatus is how far a job's rollout has come.
+type RolloutStatus struct {
+	BegunCount int           `json:"begunCount"`
+	Batches    []BatchStatus `json:"batches"`
+}
+
+// BatchStatus is how far one batch has come.
+type BatchStatus struct {
+	Batch          int      `json:"batch"` // from 1 on
+	State          string   `json:"state"` // pending, waiting, running, completed
+	WaitsFor       []string `json:"waitsFor"`
+	BegunCount     int      `json:"begunCount"`
+	EndedCount     int      `json:"endedCount"`
+	SucceededCount int      `json:"succeededCount"`
+}
+
+// Approve lets a batch, from 1 on, begin as far as its approval goes.
+func (c *Client) Approve(ctx context.Context, id string, batch int, remark string) (*Job, error) {
+	body, err := json.Marshal(struct {
+		Batch  int    `json:"batch"`
+		Remark string `json:"remark,omitempty"`
+	}{batch, remark})
+	if err != nil {
+		return nil, fmt.Errorf("encoding an approval: %w", err)
+	}
+	var job Job
+	r := request{method: http.MethodPost, path: jobPath(id, "approve"), body: body, repeatable: true}
+	if err := c.call(ctx, r, &job); err != nil {
+		return nil, err
+	}
+	return &job, nil
+}
+
+// NextBatch has the next batch begin now; note says why, for people, and may be "". It is sent once only: a second try might
+// begin one more.
+func (c *Client) NextBatch(ctx context.Context, id, note string) (*Job, error) {
+	return c.hold(ctx, request{method: http.MethodPost, path: jobPath(id, "next-batch")}, note)
+}

@@ -1,0 +1,140 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
+)
+
+// sight is what the run's rollout decides on.
+func (s *supervision) sight() job.Sight {
+	c := s.run.Closed.Plus(s.run.Live)
+	return job.Sight{
+		Selected: s.plan.Devices, Complete: s.plan.Done, Succeeded: c.Of(job.Succeeded),
+		InFlight: s.run.Live.Total() - s.run.Live.Ended(),
+	}
+}
+
+// stepRollout moves the batches of a run on. One whose gate can not open any more by itself pauses the run.
+func (s *supervision) stepRollout() error {
+	r := s.run.Rollout
+	if r == nil {
+		return nil
+	}
+	s.dirty = true
+	if missed := r.Step(s.now, s.run.Enqueued, s.sight()); missed != "" {
+		return s.run.Hold(job.Pause{Since: s.now, Note: missed})
+	}
+	return nil
+}
+
+// rollOut opens the shards that the run's rollout lets begin now, and sends their messages.
+func (s *supervision) rollOut(ctx context.Context) error {
+	r, seen, from := s.run.Rollout, s.sight(), s.run.Enqueued
+	most := min(s.plan.Shards-from, tablestore.MaxPerWrite)
+	if most <= 0 || r.Fits(s.now, []int{1}, seen) == 0 {
+		return nil
+	}
+	sizes, err := s.d.store.ShardSizes(ctx, s.run.ID, from, from+most)
+	if err != nil {
+		return err
+	}
+	sizes = sizes[:r.Fits(s.now, sizes, seen)]
+	if len(sizes) == 0 {
+		return nil
+	}
+	op, err := s.d.operation(ctx, s.run)
+	if err != nil {
+		return err
+	}
+	g, err := s.d.pacer.reserve(ctx, op.kind, s.run.ID, op.costs(sizes))
+	if err != nil || len(g.slots) == 0 {
+		return err
+	}
+	opened, messages := make([]tablestore.Underway, len(g.slots)), make([]message, len(g.slots))
+	for i, slot := range g.slots {
+		at, over := r.Begin(s.now, slot.At, sizes[i], seen)
+		slot = wider(slot, at, over)
+		opened[i] = tablestore.Underway{Number: from + i, Devices: sizes[i], CheckAt: latest(s.now, slot.End()).Add(s.d.opts.Lease)}
+		messages[i] = message{Run: s.run.ID, Shard: from + i}.in(slot)
+		s.run.Live = s.run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, sizes[i]))
+	}
+	s.run.Enqueued += len(opened)
+	if err := s.d.store.Grow(ctx, tablestore.Growth{Run: s.run, Opened: opened}); err != nil {
+		return err
+	}
+	s.dirty = false
+	return s.d.sendShards(ctx, messages)
+}
+
+// wider gives a slot of the hub's allowance that keeps a rollout's rate too.
+func wider(slot pace.Slot, at time.Time, over time.Duration) pace.Slot {
+	if over == 0 {
+		return slot
+	}
+	return pace.Slot{At: at, For: max(slot.For, over)}
+}
+
+// turn gives a shard that is handed out again its turn in the rollout's rate.
+func (s *supervision) turn(u tablestore.Underway) pace.Slot {
+	r := s.run.Rollout
+	if r == nil {
+		return pace.Slot{}
+	}
+	at, over := r.Turn(s.now, time.Time{}, u.Devices-u.Counts.Ended(), s.sight())
+	return wider(pace.Slot{}, at, over)
+}
+
+// rest gives the part of a slot that the worker of a run with a rollout has not used.
+func (w *worker) rest() pace.Slot {
+	now := w.d.now()
+	if left := w.first.Add(w.slot.For).Sub(now); w.rolls && !w.first.IsZero() && left > 0 {
+		return pace.Slot{At: now, For: left}
+	}
+	return pace.Slot{}
+}
+
+// gated is how long a run that waits at a gate alone needs no look, 0 when it needs one.
+func (s *supervision) gated() time.Duration {
+	r := s.run.Rollout
+	if r == nil || s.run.Status != job.StatusRunning || len(s.open) > 0 || !s.plan.Done {
+		return 0
+	}
+	next := r.Current() + 1
+	if next >= len(r.Batches) || r.Batches[next].State != job.BatchWaiting {
+		return 0
+	}
+	if at := r.Policy.Opens(next, r.Batches); at.After(s.now) {
+		return min(superviseSilent, at.Sub(s.now))
+	}
+	return superviseSilent
+}
+
+// shards is how many shards the pending devices make.
+func (p *planner) shards() int {
+	if p.run.Rollout == nil {
+		return (len(p.pending) + job.ShardSize - 1) / job.ShardSize
+	}
+	n := 0
+	for at := 0; at < len(p.pending); n++ {
+		at += p.run.Rollout.ShardSize(p.plan.Devices + at)
+	}
+	return n
+}
+
+// enough reports whether the run has the devices that it takes at most.
+func (p *planner) enough() bool { return p.most > 0 && p.plan.Devices+len(p.pending) >= p.most }
+
+// limit drops pending devices beyond those that the run takes at most.
+func (p *planner) limit() {
+	if !p.enough() {
+		return
+	}
+	p.pending, p.token, p.done = p.pending[:max(0, p.most-p.plan.Devices)], "", true
+	if len(p.marks) > 0 {
+		p.marks = []mark{{len(p.pending), "", p.marks[0].at}}
+	}
+}
