@@ -3,14 +3,20 @@ package test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fleetjobs/fleetjobs/internal/cli"
@@ -79,6 +85,44 @@ func createdBy(t *testing.T, body []byte) json.RawMessage {
 	var v struct{ CreatedBy json.RawMessage }
 	require.NoError(t, json.Unmarshal(body, &v))
 	return v.CreatedBy
+}
+
+// TestATokenOpensTheHubsRoutes plays Entra ID: the app asks it for its keys, and believes what they signed.
+func TestATokenOpensTheHubsRoutes(t *testing.T) {
+	const tenant, client = "11111111-2222-3333-4444-555555555555", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	entra := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"keys":[{"kty":"RSA","use":"sig","kid":"k","n":%q,"e":"AQAB"}]}`, base64.RawURLEncoding.EncodeToString(key.N.Bytes()))
+	}))
+	t.Cleanup(entra.Close)
+	s := start(t, devstack.Options{Devices: 1, SettingsOverrides: map[string]string{
+		"FLEETJOBS_ENTRA_TENANT": tenant, "FLEETJOBS_ENTRA_AUDIENCES": "https://iothubs.azure.net",
+		"FLEETJOBS_ENTRA_PRINCIPALS": client + "=ServiceConnect", "FLEETJOBS_ENTRA_AUTHORITY": entra.URL,
+	}})
+	put := func(id, oid string, roles ...string) int {
+		token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
+			"iss": "https://sts.windows.net/" + tenant + "/", "tid": tenant, "aud": "https://iothubs.azure.net", "oid": oid, "appid": "back end",
+			"exp": time.Now().Add(time.Hour).Unix(), "roles": roles,
+		})
+		token.Header["kid"] = "k"
+		text, err := token.SignedString(key)
+		require.NoError(t, err)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL+"/jobs/v2/"+id+"?api-version=2021-04-12", strings.NewReader(method("reboot", "*")))
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+text)
+		resp, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		http.DefaultClient.CloseIdleConnections()
+		return resp.StatusCode
+	}
+	require.Equal(t, http.StatusUnauthorized, put("a", "stranger"))
+	require.Equal(t, http.StatusUnauthorized, put("a", "reader", "Jobs.Read"))
+	require.Equal(t, http.StatusOK, put("a", client))
+	require.Equal(t, http.StatusOK, put("b", "writer", "Jobs.Write"))
+	by := createdBy(t, s.call(http.MethodGet, "/api/jobs/a", "").body)
+	require.JSONEq(t, `{"kind":"identity","id":"`+client+`","name":"back end","provider":"aad"}`, string(by))
 }
 
 // TestAHubsRoutesAreClosed asks without a credential of the app's own: with none, with the host's key, and with the hub's.

@@ -8,7 +8,7 @@ import (
 
 // Principal is who made a request, as far as the service can tell.
 type Principal struct {
-	Kind     string `json:"kind"`     // identity, key or anonymous
+	Kind     string `json:"kind"`     // identity, key, policy or anonymous
 	ID       string `json:"id"`       // of the identity, or a short hash of the key
 	Name     string `json:"name"`     // of the identity
 	Provider string `json:"provider"` // that vouches for the identity

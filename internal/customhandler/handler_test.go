@@ -301,3 +301,18 @@ func mustJSON(t *testing.T, v any) string {
 	require.NoError(t, err)
 	return string(b)
 }
+
+// A prefix's own path belongs to it: the host's catch-all parameters may be empty.
+func TestPrefixesWithoutTheirLastSlash(t *testing.T) {
+	t.Parallel()
+	a := setup(t, func(o *customhandler.Options) {
+		o.HTTPPrefixes = []string{"/devices/"}
+		o.HTTP = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	})
+	for path, want := range map[string]int{
+		"/devices": http.StatusTeapot, "/devices/": http.StatusTeapot, "/devices/d": http.StatusTeapot,
+		"/devicesx": http.StatusNotFound, "/api/jobs": http.StatusNotFound,
+	} {
+		require.Equal(t, want, a.do(t, http.MethodGet, path, "", nil).status, path)
+	}
+}
