@@ -54,6 +54,20 @@ func TestCreateSends(t *testing.T) {
 			args: []string{"-f", "-"}, stdin: `{"type":"x"}`,
 			request: `POST /api/jobs {"type":"x"}`,
 		},
+		"from a YAML file": {
+			args:    []string{"-f", "job.yaml"},
+			request: `PUT /api/jobs/y {"jobId":"y","cloudToDeviceMethod":{"methodName":"m","payload":{"n":1,"f":1.5,"yes":true,"no":null,"1":"2"}},"schedule":{"cron":"0 2 * * *","exclude":["2026-12-24"]},"startTime":"2026-12-01T02:00:00Z"}`,
+		},
+		"every night": {
+			args: []string{
+				"--id", "n", "--method", "m", "--query", "*", "--cron", "0 2 * * *", "--time-zone", "Europe/Berlin", "--overlap", "bufferOne", "--runs", "5",
+			},
+			request: `PUT /api/jobs/n {"jobId":"n","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","schedule":{"cron":"0 2 * * *","timeZone":"Europe/Berlin","overlapPolicy":"bufferOne","remainingRuns":5}}`,
+		},
+		"every six hours": {
+			args:    []string{"--id", "n", "--method", "m", "--query", "*", "--every", "6h"},
+			request: `PUT /api/jobs/n {"jobId":"n","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","schedule":{"interval":"PT21600S"}}`,
+		},
 		"payload from a file": {
 			args:    []string{"--method", "m", "--query", "*", "--payload", "@payload.json"},
 			request: `POST /api/jobs {"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":[1,2]},"queryCondition":"*"}`,
@@ -64,8 +78,18 @@ func TestCreateSends(t *testing.T) {
 			w := setup(t)
 			w.Stdin = strings.NewReader(test.stdin)
 			write(t, w, "job.json", `{"jobId": "from-file", "unknown": 1}`)
+			write(t, w, "job.yaml", `
+jobId: y
+cloudToDeviceMethod:
+  methodName: m
+  payload: {n: 1, f: 1.5, "yes": true, "no": ~, 1: "2"}
+schedule: # every night but one
+  cron: 0 2 * * *
+  exclude: [2026-12-24]
+startTime: 2026-12-01T02:00:00Z
+`)
 			write(t, w, "payload.json", "[1,2]\n")
-			for _, route := range []string{"PUT /api/jobs/r", "PUT /api/jobs/from-file", "POST /api/jobs"} {
+			for _, route := range []string{"PUT /api/jobs/r", "PUT /api/jobs/from-file", "PUT /api/jobs/y", "PUT /api/jobs/n", "POST /api/jobs"} {
 				w.on(route, ok(jobJSON("the-id", "scheduled", 0, 0, 0)))
 			}
 			require.Equal(t, cli.ExitOK, w.run(t, append([]string{"job", "create"}, test.args...)...), w.errors.String())
@@ -89,26 +113,30 @@ func TestCreateRefusesWithAHint(t *testing.T) {
 		args []string
 		text string
 	}{
-		"nothing to do":      {[]string{"--query", "*"}, "what is the job to do?"},
-		"two things":         {append(method, "--tags", "{}"), "a job does one thing"},
-		"no devices":         {[]string{"--method", "m"}, "which devices?"},
-		"two targets":        {append(method, "--device", "a"), "--query does not go with --device"},
-		"bad payload":        {append(method, "--payload", "hello"), `--payload '"text"'`},
-		"no such file":       {append(method, "--payload", "@nope.json"), "nope.json"},
-		"bad start":          {append(method, "--start", "tomorrow"), "+20s"},
-		"start before now":   {append(method, "--start", "+-20s"), "+20s"},
-		"odd timeout":        {append(method, "--response-timeout", "1500ms"), "whole number of seconds"},
-		"no unit":            {append(method, "--response-timeout", "30"), `invalid value "30"`},
-		"flags with a file":  {append(method, "-f", "job.json"), "--method does not go with -f"},
-		"timeout for a twin": {[]string{"--tags", "{}", "--query", "*", "--connect-timeout", "5s"}, "goes with --method only"},
-		"empty device list":  {[]string{"--method", "m", "--devices-file", "-"}, "names no device"},
-		"key with an id":     {append(method, "--id", "x", "--idempotency-key", "y"), "does not go with an id"},
-		"an argument":        {append(method, "now"), `"now" is too much`},
-		"a misspelt flag":    {append(method, "--wach"), "did you mean --watch?"},
+		"nothing to do":             {[]string{"--query", "*"}, "what is the job to do?"},
+		"two things":                {append(method, "--tags", "{}"), "a job does one thing"},
+		"no devices":                {[]string{"--method", "m"}, "which devices?"},
+		"two targets":               {append(method, "--device", "a"), "--query does not go with --device"},
+		"bad payload":               {append(method, "--payload", "hello"), `--payload '"text"'`},
+		"no such file":              {append(method, "--payload", "@nope.json"), "nope.json"},
+		"bad start":                 {append(method, "--start", "tomorrow"), "+20s"},
+		"start before now":          {append(method, "--start", "+-20s"), "+20s"},
+		"odd timeout":               {append(method, "--response-timeout", "1500ms"), "whole number of seconds"},
+		"no unit":                   {append(method, "--response-timeout", "30"), `invalid value "30"`},
+		"a start beside a schedule": {append(method, "--query", "*", "--cron", "* * * * *", "--start", "+1h"), "--start does not go with --cron and --every"},
+		"a zone without a schedule": {append(method, "--query", "*", "--time-zone", "UTC"), "--time-zone is for a job that runs again and again"},
+		"YAML with an alias":        {[]string{"-f", "alias.yaml"}, "aliases are not taken"},
+		"flags with a file":         {append(method, "-f", "job.json"), "--method does not go with -f"},
+		"timeout for a twin":        {[]string{"--tags", "{}", "--query", "*", "--connect-timeout", "5s"}, "goes with --method only"},
+		"empty device list":         {[]string{"--method", "m", "--devices-file", "-"}, "names no device"},
+		"key with an id":            {append(method, "--id", "x", "--idempotency-key", "y"), "does not go with an id"},
+		"an argument":               {append(method, "now"), `"now" is too much`},
+		"a misspelt flag":           {append(method, "--wach"), "did you mean --watch?"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
+			write(t, w, "alias.yaml", "a: &a {}\nb: *a\n")
 			require.Equal(t, cli.ExitUsage, w.run(t, append([]string{"job", "create"}, test.args...)...))
 			require.Contains(t, w.errors.String(), test.text)
 			require.Empty(t, w.requests)

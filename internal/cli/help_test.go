@@ -67,6 +67,7 @@ func TestHelpExamplesRun(t *testing.T) {
 			w := setup(t)
 			w.Stdin = strings.NewReader(`{}`)
 			write(t, w, "job.json", `{}`)
+			write(t, w, "job.yaml", `type: x`)
 			write(t, w, "again.txt", "a\n")
 			// The API answers 418, so a command that gets as far as asking it exits with 1; a usage error is 2.
 			require.Equal(t, cli.ExitFailure, w.run(t, append([]string{"job"}, words(command)...)...), "%s\n%s", line, w.errors.String())

@@ -13,7 +13,7 @@ import (
 
 func jobCreateEntry() entry {
 	return entry{
-		name: "job create", summary: "schedule a job, from flags or from a JSON file",
+		name: "job create", summary: "schedule a job, from flags or from a JSON or YAML file",
 		text: `
 A job does one thing, to the devices that it selects:
   --method               calls a direct method on each device, or
@@ -31,14 +31,18 @@ fleetjobs job create --method reboot --query "tags.building = 43" --watch
 fleetjobs job create --id lock-1 --method lockDoor --payload '{"lockTime":"10m"}' --device simDevice --start +20s
 fleetjobs job create --id move-1 --desired '{"building":43,"floor":3}' --device simDevice --start +10s
 
+# every night at two, in Berlin, until it is cancelled
+fleetjobs job create --id nightly --method reboot --query "tags.building = 43" --cron "0 2 * * *" --time-zone Europe/Berlin
+
 # how many devices would it reach? nothing is created
 fleetjobs job create --method reboot --query "tags.building = 43 AND STARTSWITH(deviceId, 'door')" --validate
 
 # ten at first, then the others, a hundred a minute
 fleetjobs job create --method reboot --query '*' --batch 10 --rate 100
 
-# an IoT Hub job as JSON, from a file or from standard input
+# an IoT Hub job as JSON, from a file or from standard input; as YAML from a file
 fleetjobs job create -f job.json
+fleetjobs job create -f job.yaml
 jq '.startTime = "2027-01-01T00:00:00Z"' job.json | fleetjobs job create -f -`,
 		make: func(m *Main) command { return &jobCreate{m: m, connection: connection{m: m}} },
 	}
@@ -55,8 +59,9 @@ type jobCreate struct {
 	query, devicesFile string
 	devices            []string
 	start              string
-	maxTime            time.Duration
-	callback           string
+	scheduleFlags
+	maxTime  time.Duration
+	callback string
 	failureFlags
 	validate, watch, json bool
 	rollout               rolloutFlags
@@ -67,7 +72,7 @@ type jobCreate struct {
 
 func (c *jobCreate) flags(fs *flag.FlagSet) {
 	c.fs = fs
-	fs.StringVar(&c.file, "f", "", "`file` with the job as JSON, - for standard input; instead of the flags that describe a job")
+	fs.StringVar(&c.file, "f", "", "`file` with the job as JSON, or as YAML if its name ends so, - for JSON on standard input; instead of the flags that describe a job")
 	fs.StringVar(&c.id, "id", "", "`id` of the job: up to 64 letters, digits and -")
 	fs.StringVar(&c.method, "method", "", "`name` of the direct method to call")
 	fs.StringVar(&c.payload, "payload", "", "the method's payload: any `JSON`, or @file")
@@ -82,7 +87,8 @@ func (c *jobCreate) flags(fs *flag.FlagSet) {
 	})
 	fs.StringVar(&c.devicesFile, "devices-file", "", "`file` with a device id on each line, - for standard input")
 	fs.StringVar(&c.start, "start", "", "`when` to begin: 2027-01-31T04:00:00Z, or from now as in +20s, +90m; at once unless given")
-	fs.DurationVar(&c.maxTime, "max-time", 0, "how long after its start the job may still begin calls, as in 2h; no limit unless given")
+	c.scheduleFlags.flags(fs)
+	fs.DurationVar(&c.maxTime, "max-time", 0, "how long after its start the job, or each of its runs, may still begin calls, as in 2h; no limit unless given")
 	fs.StringVar(&c.callback, "callback-url", "", "`URL` that is called when the job has ended")
 	c.failureFlags.flags(fs)
 	fs.BoolVar(&c.validate, "validate", false, "only check the job and show which devices it would reach now")
@@ -149,6 +155,9 @@ func (c *jobCreate) preview(ctx context.Context, api *client.Client, body []byte
 		return c.m.printJSON(preview.Raw)
 	}
 	c.m.warn(preview.Warnings)
+	if len(preview.NextRunTimes) > 0 {
+		c.m.printf("it would run at %s\n", clocks(preview.NextRunTimes, len(preview.NextRunTimes)))
+	}
 	switch n := preview.DeviceCount; {
 	case n == 0:
 		c.m.printf("the job is valid; no device matches now\n")
@@ -186,14 +195,19 @@ func (c *jobCreate) checkKey(id string) error {
 func (c *jobCreate) fromFile() (id string, body []byte, err error) {
 	for _, name := range append(failureFlagNames(),
 		"method", "payload", "response-timeout", "connect-timeout", "desired", "tags", "query", "device", "devices-file",
-		"start", "max-time", "callback-url",
+		"start", "max-time", "callback-url", "cron", "every", "time-zone", "overlap", "runs",
 	) {
 		if c.given[name] {
 			return "", nil, usagef("put it into the file", "--%s does not go with -f", name)
 		}
 	}
 	if body, err = c.m.readInput(c.file); err != nil {
-		return "", nil, usagef("give the path of a JSON file, or - for standard input", "-f: %s", err)
+		return "", nil, usagef("give the path of a file, or - for standard input", "-f: %s", err)
+	}
+	if name := strings.ToLower(c.file); strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
+		if body, err = yamlJSON(body); err != nil {
+			return "", nil, usagef("it must hold a job as one YAML mapping", "-f %s: %s", c.file, err)
+		}
 	}
 	var named struct {
 		JobID string `json:"jobId"`

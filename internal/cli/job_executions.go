@@ -39,12 +39,14 @@ type jobExecutions struct {
 	m *Main
 	connection
 	status, device string
+	runID          string
 	limit          int
 	all, csv, json bool
 }
 
 func (c *jobExecutions) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.status, "status", "", "only devices in this `state`")
+	fs.StringVar(&c.runID, "run", "", "of the run with this `id`, as 'job runs' tells; of the latest unless given")
 	fs.StringVar(&c.device, "device", "", "only the device with this `id`")
 	fs.IntVar(&c.limit, "limit", 100, "how `many` to show")
 	fs.BoolVar(&c.all, "all", false, "show all")
@@ -82,7 +84,7 @@ func (c *jobExecutions) run(ctx context.Context, args []string) error {
 		return c.one(ctx, api, id)
 	}
 	pages := &executionPages{m: c.m, left: limit, json: c.json}
-	options := client.ListOptions{Status: c.status}
+	options := client.ListOptions{Status: c.status, Run: c.runID}
 	if c.csv {
 		return pages.csv(ctx, api, id, options)
 	}
@@ -90,7 +92,7 @@ func (c *jobExecutions) run(ctx context.Context, args []string) error {
 }
 
 func (c *jobExecutions) one(ctx context.Context, api *client.Client, id string) error {
-	e, err := api.Execution(ctx, id, c.device)
+	e, err := api.Execution(ctx, id, c.runID, c.device)
 	if err != nil {
 		return err
 	}

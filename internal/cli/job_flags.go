@@ -105,6 +105,9 @@ func (c *jobCreate) times(def *client.Definition) error {
 		return err
 	}
 	def.StartTime = start
+	if def.Schedule, err = c.schedule(); err != nil {
+		return err
+	}
 	limit, err := seconds("max-time", c.maxTime)
 	def.MaxExecutionTimeInSeconds = int64(limit)
 	return err

@@ -56,6 +56,10 @@ func (m *Main) describe(j *client.Job) error {
 	line("created", clock(j.CreatedTime))
 	line("created by", who(j.CreatedBy))
 	line("start", clock(j.StartTime))
+	if r := j.Recurrence; r != nil {
+		line("next runs", clocks(r.NextRunTimes, 3))
+		line("runs", count(r.RunCount))
+	}
 	if !j.EndTime.IsZero() {
 		line("end", clock(j.EndTime))
 	}
@@ -85,6 +89,15 @@ func (m *Main) describe(j *client.Job) error {
 		line("  "+row[0], row[1])
 	}
 	return w.Flush()
+}
+
+// clocks names the first of some times.
+func clocks(times []time.Time, most int) string {
+	names := make([]string, min(most, len(times)))
+	for i := range names {
+		names[i] = clock(times[i])
+	}
+	return strings.Join(names, ", ")
 }
 
 func target(j *client.Job) string {

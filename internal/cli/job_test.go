@@ -43,6 +43,27 @@ func TestCommands(t *testing.T) {
 			requests: []string{"GET /api/jobs?pageSize=2", "GET /api/jobs?continuationToken=t1&pageSize=2"},
 			out:      "[\n  {\n    \"jobId\": \"a\"\n  },\n  {\n    \"jobId\": \"b\"\n  }\n]\n",
 		},
+		"runs": {
+			args: []string{"job", "runs", "j1", "--limit", "1"},
+			replies: map[string][]reply{"GET /api/jobs/j1/runs": {ok(`{"runs":[{"runId":"j1.ab.2","status":"completed","kind":"manual",` +
+				`"scheduledTime":"2026-11-23T10:00:00.000Z","endTime":"2026-11-23T10:01:00.000Z","deviceJobStatistics":{"deviceCount":3,"succeededCount":2,"failedCount":1}}],"continuationToken":"t"}`)}},
+			requests: []string{"GET /api/jobs/j1/runs?pageSize=1"},
+			out: "RUN      STATUS     KIND    FOR                   END                   DEVICES  OK  NOT OK\n" +
+				"j1.ab.2  completed  manual  2026-11-23 10:00:00Z  2026-11-23 10:01:00Z  3        2   1\n",
+			errors: "fleetjobs: there are more; use --limit or --all\n",
+		},
+		"run now": {
+			args:     []string{"job", "run-now", "j1"},
+			replies:  map[string][]reply{"POST /api/jobs/j1/run": {ok(`{"jobId":"j1","status":"running","statusMessage":"Run 3."}`)}},
+			requests: []string{"POST /api/jobs/j1/run"},
+			out:      "job j1: running. Run 3.\n",
+		},
+		"executions of one run": {
+			args:     []string{"job", "executions", "j1", "--run", "j1.ab.2", "--json"},
+			replies:  map[string][]reply{"GET /api/jobs/j1/runs/j1.ab.2/executions": {ok(`{"executions":[]}`)}},
+			requests: []string{"GET /api/jobs/j1/runs/j1.ab.2/executions?pageSize=100"},
+			out:      "[]\n",
+		},
 		"audit of one job": {
 			args: []string{"job", "audit", "j1"},
 			replies: map[string][]reply{"GET /api/jobs/j1/audit": {ok(`{"changes":[` +

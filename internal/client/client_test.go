@@ -112,7 +112,7 @@ func TestRequests(t *testing.T) {
 		}, `{"executions":[]}`, "GET /api/jobs/j/executions", ""},
 		"execution": {
 			func(ctx context.Context, c *client.Client) error {
-				_, err := c.Execution(ctx, "j", "a/%?#")
+				_, err := c.Execution(ctx, "j", "", "a/%?#")
 				return err
 			},
 			`{"deviceId":"a/%?#"}`, "GET /api/jobs/j/executions?deviceId=a%2F%25%3F%23", "",

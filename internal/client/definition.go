@@ -15,6 +15,7 @@ type Definition struct {
 	QueryCondition string      `json:"queryCondition,omitempty"` // the WHERE part of a twin query, "*" for all devices
 	DeviceIDs      []string    `json:"deviceIds,omitempty"`      // instead of QueryCondition
 	StartTime      time.Time   `json:"startTime,omitzero"`
+	Schedule       *Schedule   `json:"schedule,omitempty"` // instead of StartTime
 	// MaxExecutionTimeInSeconds counts from the start.
 	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
 	// Notifications is who is called when the job has ended.

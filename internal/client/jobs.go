@@ -15,6 +15,13 @@ func jobPath(id string, parts ...string) string {
 	return "/" + strings.Join(append([]string{"api", "jobs", url.PathEscape(id)}, parts...), "/")
 }
 
+func executionsPath(id, runID string) string {
+	if runID == "" {
+		return jobPath(id, "executions")
+	}
+	return jobPath(id, "runs", url.PathEscape(runID), "executions")
+}
+
 // Create stores the job whose JSON is definition under id. Sending the same twice is harmless.
 func (c *Client) Create(ctx context.Context, id string, definition []byte) (*Job, error) {
 	var job Job
@@ -65,6 +72,7 @@ func (c *Client) Job(ctx context.Context, id string) (*Job, error) {
 type ListOptions struct {
 	Status       string
 	Type         string // of jobs only
+	Run          string // of executions only: the run that they belong to, "" for the latest
 	PageSize     int    // 0 is the service's choice
 	Continuation string // of the page before
 }
@@ -95,7 +103,7 @@ func (c *Client) Jobs(ctx context.Context, options ListOptions) (*JobPage, error
 
 // Executions reads one page of a job's executions.
 func (c *Client) Executions(ctx context.Context, id string, options ListOptions) (*ExecutionPage, error) {
-	r := get(jobPath(id, "executions"))
+	r := get(executionsPath(id, options.Run))
 	r.query = options.query()
 	var page ExecutionPage
 	if err := c.call(ctx, r, &page); err != nil {
@@ -107,7 +115,7 @@ func (c *Client) Executions(ctx context.Context, id string, options ListOptions)
 // ExecutionsCSV reads one page of a job's executions as CSV (RFC 4180, with a header line on every page) into w and
 // returns the continuation of the next page, "" after the last.
 func (c *Client) ExecutionsCSV(ctx context.Context, id string, options ListOptions, w io.Writer) (string, error) {
-	r := get(jobPath(id, "executions"))
+	r := get(executionsPath(id, options.Run))
 	r.query = options.query()
 	r.header = http.Header{"Accept": {"text/csv"}}
 	response, err := c.do(ctx, r)
@@ -121,10 +129,10 @@ func (c *Client) ExecutionsCSV(ctx context.Context, id string, options ListOptio
 	return response.Header.Get("X-Continuation-Token"), nil
 }
 
-// Execution reads what became of one device. Its id travels as a parameter: ids may hold %, # and ?, which a path does
+// Execution reads what became of one device, in the latest run when runID is "". Its id travels as a parameter: ids may hold %, # and ?, which a path does
 // not survive behind the Functions host.
-func (c *Client) Execution(ctx context.Context, id, deviceID string) (*Execution, error) {
-	r := get(jobPath(id, "executions"))
+func (c *Client) Execution(ctx context.Context, id, runID, deviceID string) (*Execution, error) {
+	r := get(executionsPath(id, runID))
 	r.query = url.Values{"deviceId": {deviceID}}
 	var execution Execution
 	if err := c.call(ctx, r, &execution); err != nil {

@@ -35,6 +35,8 @@ type Job struct {
 	Selection      Selection      `json:"selection"`
 	RolloutStatus  RolloutStatus  `json:"rolloutStatus"`
 	CreatedBy      Principal      `json:"createdBy"` // zero when the service does not know
+	// Recurrence is nil of a job without a schedule. Of others Statistics are those of the latest run.
+	Recurrence *Recurrence `json:"recurrence"`
 
 	// Raw is the JSON that the service sent.
 	Raw json.RawMessage `json:"-"`
@@ -130,6 +132,8 @@ type Preview struct {
 	DeviceCount    int      `json:"deviceCount"`
 	FirstDeviceIDs []string `json:"firstDeviceIds"` // ten at most
 	Warnings       []string `json:"warnings"`
+	// NextRunTimes are ten of a schedule's at most.
+	NextRunTimes []time.Time `json:"nextRunTimes"`
 
 	// Raw is the JSON that the service sent.
 	Raw json.RawMessage `json:"-"`

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/client"
+)
+
+// scheduleFlags make a job recur.
+type scheduleFlags struct {
+	cron, zone, overlap string
+	every               time.Duration
+	runs                int
+}
+
+// scheduleFlagNames are those of scheduleFlags; without the first two the others mean nothing.
+var scheduleFlagNames = [...]string{"cron", "every", "time-zone", "overlap", "runs"}
+
+func (s *scheduleFlags) flags(fs *flag.FlagSet) {
+	fs.StringVar(&s.cron, "cron", "", "run again and again: minute, hour, day, month and day of week, as in \"0 2 * * *\"; an `expression`")
+	fs.DurationVar(&s.every, "every", 0, "run again and again with this time between, as in 6h")
+	fs.StringVar(&s.zone, "time-zone", "", "IANA `name` of the zone of --cron, as in Europe/Berlin; UTC unless given")
+	fs.StringVar(&s.overlap, "overlap", "", "`policy` for a run that is due while another goes on: skip, bufferOne, bufferAll, cancelOther, allowAll; skip unless given")
+	fs.IntVar(&s.runs, "runs", 0, "end after this `many` runs; no limit unless given")
+}
+
+// schedule gives nil when the job does not recur.
+func (c *jobCreate) schedule() (*client.Schedule, error) {
+	if c.cron == "" && c.every == 0 {
+		for _, name := range scheduleFlagNames[2:] {
+			if c.given[name] {
+				return nil, usagef("give --cron or --every", "--%s is for a job that runs again and again", name)
+			}
+		}
+		return nil, nil
+	}
+	if c.given["start"] {
+		return nil, usagef("put the schedule into a file with a startTime of its own, and give that with -f", "--start does not go with --cron and --every")
+	}
+	secs, err := seconds("every", c.every)
+	if err != nil {
+		return nil, err
+	}
+	s := &client.Schedule{Cron: c.cron, TimeZone: c.zone, OverlapPolicy: c.overlap, RemainingRuns: c.runs}
+	if secs > 0 {
+		s.Interval = fmt.Sprintf("PT%dS", secs)
+	}
+	return s, nil
+}

@@ -1,0 +1,75 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// Schedule makes a job recur. Zero fields are left out; docs/schedules.md describes each.
+type Schedule struct {
+	Cron          string `json:"cron,omitempty"`
+	Interval      string `json:"interval,omitempty"` // ISO 8601
+	TimeZone      string `json:"timeZone,omitempty"`
+	OverlapPolicy string `json:"overlapPolicy,omitempty"`
+	RemainingRuns int    `json:"remainingRuns,omitempty"`
+}
+
+// Recurrence is where a recurring job stands.
+type Recurrence struct {
+	RunCount     int            `json:"runCount"`
+	WaitingCount int            `json:"waitingCount"`
+	Counters     map[string]int `json:"counters"` // what became of each occurrence
+	NextRunTimes []time.Time    `json:"nextRunTimes"`
+}
+
+// Run is one run of a job.
+type Run struct {
+	ID            string     `json:"runId"`
+	Number        int        `json:"runNumber"`
+	Kind          string     `json:"kind"` // scheduled, manual, backfill
+	ScheduledTime time.Time  `json:"scheduledTime"`
+	Status        string     `json:"status"` // as of a job
+	EndTime       time.Time  `json:"endTime"`
+	Statistics    Statistics `json:"deviceJobStatistics"`
+
+	// Raw is the JSON that the service sent.
+	Raw json.RawMessage `json:"-"`
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]; it keeps the text as Raw.
+func (r *Run) UnmarshalJSON(text []byte) error {
+	type plain Run
+	if err := json.Unmarshal(text, (*plain)(r)); err != nil {
+		return err
+	}
+	r.Raw = append(json.RawMessage(nil), text...)
+	return nil
+}
+
+// RunPage is one page of runs, the latest first. Continuation asks for the next page, "" on the last.
+type RunPage struct {
+	Runs         []Run  `json:"runs"`
+	Continuation string `json:"continuationToken"`
+}
+
+// Runs reads one page of a job's runs. Of options only PageSize and Continuation count.
+func (c *Client) Runs(ctx context.Context, id string, options ListOptions) (*RunPage, error) {
+	r := get(jobPath(id, "runs"))
+	r.query = ListOptions{PageSize: options.PageSize, Continuation: options.Continuation}.query()
+	var page RunPage
+	if err := c.call(ctx, r, &page); err != nil {
+		return nil, err
+	}
+	return &page, nil
+}
+
+// RunNow has a recurring job run once more. It is sent once only: a second try might be a second run.
+func (c *Client) RunNow(ctx context.Context, id string) (*Job, error) {
+	var job Job
+	if err := c.call(ctx, request{method: http.MethodPost, path: jobPath(id, "run"), body: []byte{}}, &job); err != nil {
+		return nil, err
+	}
+	return &job, nil
+}
