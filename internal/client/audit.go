@@ -17,7 +17,7 @@ type Principal struct {
 // Change is an entry of the audit trail: who did what to which job.
 type Change struct {
 	Time         time.Time `json:"time"`
-	Action       string    `json:"action"` // created, paused, resumed, approved, advanced, cancelled, deleted
+	Action       string    `json:"action"` // created, paused, resumed, runNow, backfilled, approved, advanced, cancelled, deleted
 	JobID        string    `json:"jobId"`
 	RunID        string    `json:"runId"`        // tells jobs apart that had the same id one after the other
 	StatusBefore string    `json:"statusBefore"` // "" when the job did not exist
