@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubauth"
@@ -94,8 +95,16 @@ type request struct {
 	jobID string
 }
 
+// headerMethod says that a POST is meant as a PATCH: so the SDK for Java sends it, whose HTTP client knows no PATCH
+// (https://github.com/Azure/azure-iot-sdk-java).
+const headerMethod = "X-HTTP-Method-Override"
+
 // ServeHTTP implements [http.Handler].
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost && strings.EqualFold(r.Header.Get(headerMethod), http.MethodPatch) {
+		r = r.WithContext(r.Context()) // a copy
+		r.Method = http.MethodPatch
+	}
 	if err := h.serve(w, r); err != nil {
 		if r.Context().Err() != nil {
 			panic(http.ErrAbortHandler) // the caller has gone, or we stop: nothing may pass for an answer

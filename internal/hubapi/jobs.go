@@ -161,12 +161,15 @@ func (h *handler) list(ctx context.Context, r *request) (*answer, error) {
 	if err != nil || from.List < 0 {
 		return nil, argumentInvalid("Invalid continuation token")
 	}
-	documents, next, err := h.page(ctx, from, statuses, tablestore.JobQuery{Type: kind, Max: size})
+	documents, next, err := firstFull(from, func(at cursor) ([]jobDocument, *cursor, error) {
+		page, next, err := h.page(ctx, at, statuses, tablestore.JobQuery{Type: kind, Max: size})
+		if word != "" { // what went on since the lists were written, and queued apart from scheduled
+			page = keep(page, strings.ToLower(word))
+		}
+		return page, next, err
+	})
 	if err != nil {
 		return nil, err
-	}
-	if word != "" { // what went on since the lists were written, and queued apart from scheduled
-		documents = keep(documents, strings.ToLower(word))
 	}
 	return pageAnswer("JobResponse", documents, next, listing), nil
 }
@@ -190,6 +193,24 @@ func keep(all []jobDocument, word string) []jobDocument {
 
 // readsAtOnce bounds the reads of one listing.
 const readsAtOnce = 10
+
+// firstFull reads pages from a position on until one has jobs, and gives where the next one with jobs begins: a page without any
+// ends the listing for some clients, and for Java's fails if a token led to it.
+func firstFull(from cursor, read func(cursor) ([]jobDocument, *cursor, error)) ([]jobDocument, *cursor, error) {
+	documents, next, err := read(from)
+	for err == nil && len(documents) == 0 && next != nil {
+		documents, next, err = read(*next)
+	}
+	var ahead []jobDocument
+	for at := next; err == nil && at != nil; {
+		var after *cursor
+		if ahead, after, err = read(*at); len(ahead) > 0 {
+			return documents, at, err
+		}
+		at = after
+	}
+	return documents, nil, err
+}
 
 // page reads a page from the lists of statuses, one after the other. It may be short although more follow.
 func (h *handler) page(ctx context.Context, from cursor, statuses []job.Status, q tablestore.JobQuery) ([]jobDocument, *cursor, error) {

@@ -195,6 +195,9 @@ func TestListing(t *testing.T) {
 		for {
 			r := w.ok(http.MethodGet, "/jobs/v2/query"+query, "", headers...)
 			require.Equal(t, "JobResponse", r.header.Get("x-ms-item-type"))
+			if len(headers) > 2 {
+				require.NotEmpty(t, r.rows(t), "a token leads to jobs")
+			}
 			for _, row := range r.rows(t) {
 				ids = append(ids, row["jobId"].(string))
 			}
@@ -207,6 +210,7 @@ func TestListing(t *testing.T) {
 	}
 	require.Equal(t, []string{"soon", "twin", "c", "b", "a"}, list(""))
 	require.Equal(t, []string{"c", "b", "a"}, list("?jobStatus=completed"))
+	require.Empty(t, w.ok(http.MethodGet, "/jobs/v2/query?jobStatus=completed", "", "x-ms-max-item-count", "3").header.Values("x-ms-continuation"))
 	require.Equal(t, []string{"c", "b", "a"}, list("?jobStatus=Completed&jobType=scheduleDeviceMethod"))
 	require.Equal(t, []string{"soon"}, list("?jobStatus=scheduled"))
 	require.Empty(t, list("?jobStatus=queued"))

@@ -63,6 +63,11 @@ func TestTheRestOfAHubIsPassedThrough(t *testing.T) {
 		"If-Match": {`"AAA="`}, "X-Ms-Max-Item-Count": {"3"}, "X-Ms-Continuation": {"t"}, "Content-Type": {"application/json"},
 		"User-Agent": {"sdk/1"},
 	}, got, "and no credential of the caller")
+
+	w.call(http.MethodPost, "/twins/d", `{}`, "X-HTTP-Method-Override", "PATCH")
+	require.Equal(t, http.MethodPatch, recorder.last.Method, "as the SDK for Java has it")
+	w.call(http.MethodPost, "/twins/d/methods", `{}`, "X-HTTP-Method-Override", "DELETE")
+	require.Equal(t, http.MethodPost, recorder.last.Method)
 }
 
 func TestPermissionsOfPassThrough(t *testing.T) {

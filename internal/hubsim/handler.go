@@ -31,7 +31,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.control(w, r, segments[1:])
 		return
 	}
-	a, f := s.route(r.Method, segments)
+	method := r.Method
+	if method == http.MethodPost && r.Header.Get("X-HTTP-Method-Override") == http.MethodPatch {
+		// So the SDK for Java sends it, whose HTTP client knows no PATCH (https://github.com/Azure/azure-iot-sdk-java).
+		method = http.MethodPatch
+	}
+	a, f := s.route(method, segments)
 	if f != nil {
 		s.fail(w, f)
 		return

@@ -97,3 +97,13 @@ func TestSimulatedDevicesReportWhatIsDesired(t *testing.T) {
 	require.EqualValues(t, 2, reported["$version"])
 	require.EqualValues(t, 3, twin["version"], "reports do not count")
 }
+
+// TestAPostThatIsAPatch is what Microsoft's SDK for Java sends.
+func TestAPostThatIsAPatch(t *testing.T) {
+	t.Parallel()
+	h := start(t, hubsim.Options{Fleet: fleet(t, fleetsim.Options{Devices: 1})})
+	res := h.do("POST", "/twins/dev-000001", `{"tags":{"sent":"by Java"}}`, "X-HTTP-Method-Override", "PATCH")
+	require.Equal(t, 200, res.StatusCode, res.body)
+	require.Contains(t, res.body, `"sent":"by Java"`)
+	require.Equal(t, 405, h.do("POST", "/twins/dev-000001", `{}`).StatusCode)
+}

@@ -35,6 +35,7 @@ async function all(query, seen = () => {}) {
   for (let page = 0; query.hasMoreResults; page++) {
     assert.ok(page < 20, 'the pages do not end');
     const { result, message } = await query.next(query.continuationToken);
+    assert.ok(page === 0 || result.length > 0, 'a continuation leads to rows');
     seen(result, message);
     rows.push(...result);
   }
@@ -165,16 +166,15 @@ test('rows of devices come in pages', async () => {
   await jobs.scheduleDeviceMethod(jobId, "STARTSWITH(deviceId, 'dev-')", lockDoor, new Date(), 60);
   const { deviceJobStatistics: counts } = await ended(jobId);
   assert.ok(counts.deviceCount >= 20);
-  let pages = 0;
-  const query = registry.createQuery(`SELECT * FROM devices.jobs WHERE devices.jobs.jobId = '${jobId}'`, 7);
-  const rows = await all(query, (page, message) => {
-    pages++;
-    assert.ok(page.length <= 7);
-    assert.equal(message.headers['x-ms-item-type'], 'DeviceJob');
-  });
-  assert.ok(pages >= 3);
-  assert.equal(new Set(rows.map((row) => row.deviceId)).size, counts.deviceCount);
-  assert.equal(rows.length, counts.deviceCount);
+  for (const size of [7, counts.deviceCount / 2]) { // the last page is shorter, and is full
+    const query = registry.createQuery(`SELECT * FROM devices.jobs WHERE devices.jobs.jobId = '${jobId}'`, size);
+    const rows = await all(query, (page, message) => {
+      assert.ok(page.length <= size);
+      assert.equal(message.headers['x-ms-item-type'], 'DeviceJob');
+    });
+    assert.equal(new Set(rows.map((row) => row.deviceId)).size, counts.deviceCount);
+    assert.equal(rows.length, counts.deviceCount);
+  }
 });
 
 test('an unknown job is no error but has an unknown status', async () => {
