@@ -91,7 +91,7 @@ func TestARolloutIsShownBeforeItBegins(t *testing.T) {
 	require.EqualValues(t, 7, got["maxDevices"])
 	require.NotContains(t, got, "rolloutStatus")
 	batches := got["rollout"].(map[string]any)["batches"].([]any)
-	require.EqualValues(t, 12.5, batches[0].(map[string]any)["percentage"])
+	require.InDelta(t, 12.5, batches[0].(map[string]any)["percentage"], 0)
 	require.Equal(t, "PT1H30M", batches[1].(map[string]any)["gate"].(map[string]any)["minimumObservationTime"])
 	w.problem(w.call(http.MethodPost, "/api/jobs/a/next-batch", ""), http.StatusConflict, "batch-not-waiting")
 	w.problem(w.call(http.MethodPut, "/api/jobs/b", strings.Replace(body, "12.5", "100", 1)), http.StatusBadRequest, "invalid-request")

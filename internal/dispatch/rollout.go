@@ -97,11 +97,14 @@ func (w *worker) rest() pace.Slot {
 	return pace.Slot{}
 }
 
-// gated is how long a run that waits at a gate alone needs no look, 0 when it needs one.
+// gated is how long a run that waits for a gate, or for its slow rate, needs no look, 0 when it needs one.
 func (s *supervision) gated() time.Duration {
 	r := s.run.Rollout
-	if r == nil || s.run.Status != job.StatusRunning || len(s.open) > 0 || !s.plan.Done {
+	if r == nil || s.run.Status != job.StatusRunning || s.run.Live.Total() > 0 || !s.plan.Done {
 		return 0
+	}
+	if wait := r.Next.Sub(s.now) - slotAhead; wait > superviseEvery {
+		return min(superviseSilent, wait)
 	}
 	next := r.Current() + 1
 	if next >= len(r.Batches) || r.Batches[next].State != job.BatchWaiting {

@@ -130,3 +130,33 @@ func TestMaxDevicesAreThoseThatAreListedFirst(t *testing.T) {
 		require.Zero(t, w.hub.called("dev-250"))
 	}
 }
+
+// TestAProcessMayDieInARollout kills the process at its nth storage request: every device is called, and the
+// batches' counts add up.
+func TestAProcessMayDieInARollout(t *testing.T) {
+	t.Parallel()
+	const devices = 60
+	for n := int64(3); n <= 83; n += 10 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{
+				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
+				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
+			})
+			w.hub.populate(devices)
+			id := w.create(careful(`{"maxConcurrency":40,"batches":[{"number":7},{"percentage":20},{}]}`, ""))
+			w.current().left.Store(n)
+			run := w.ended(id)
+			require.Equal(t, job.Statistics{DeviceCount: devices, SucceededCount: devices}, run.Counts().Statistics())
+			require.Len(t, w.executions(run), devices)
+			sum := 0
+			for i, b := range run.Rollout.Batches {
+				require.Equal(t, job.BatchCompleted, b.State, i)
+				require.Equal(t, []int{b.Begun, b.Begun}, []int{b.Ended, b.Succeeded}, "batch %d", i)
+				sum += b.Begun
+			}
+			require.Equal(t, devices, sum)
+			require.Equal(t, 7, run.Rollout.Batches[0].Begun)
+		})
+	}
+}
