@@ -69,15 +69,14 @@ func (h *handler) lookup(ctx context.Context, id string) (*job.Record, *job.Run,
 }
 
 func (h *handler) cancel(ctx context.Context, r *request) (*answer, error) {
-	rec, run, err := h.lookup(ctx, r.jobID)
-	if err == nil {
-		rec, run, err = h.opts.Jobs.Cancel(ctx, r.jobID, r.by)
+	unknown := &failure{status: http.StatusNotFound, name: "JobNotFound", word: "NotFound", text: "Job " + r.jobID + " was not found."}
+	if len(job.CheckJobID("", r.jobID)) > 0 {
+		return nil, unknown
 	}
+	rec, run, err := h.opts.Jobs.Cancel(ctx, r.jobID, r.by)
 	switch {
 	case errors.Is(err, job.ErrNotFound):
-		return nil, &failure{
-			status: http.StatusNotFound, name: "JobNotFound", word: "NotFound", text: "Job " + r.jobID + " was not found.",
-		}
+		return nil, unknown
 	case errors.Is(err, dispatch.ErrEnded):
 		return nil, h.notNow(ctx, r.jobID)
 	case err != nil:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/hubapi"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
 const lockAll = `{"jobId":"lock","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"lockDoor","payload":{"a":1},` +
@@ -242,5 +243,16 @@ func TestJobsOfThisAPIHaveTheirPolicy(t *testing.T) {
 	w.ok(http.MethodPut, "/jobs/v2/lock", lockAll, "User-Agent", "azure-iothub/1.16.6")
 	rec, _, err := w.jobs.Get(t.Context(), "lock")
 	require.NoError(t, err)
-	require.Equal(t, job.Principal{Kind: job.PrincipalPolicy, ID: "service"}, rec.CreatedBy)
+	policy := job.Principal{Kind: job.PrincipalPolicy, ID: "service"}
+	require.Equal(t, policy, rec.CreatedBy)
+	w.finish()
+	w.ok(http.MethodPut, "/jobs/v2/later", strings.Replace(strings.Replace(lockAll, `"lock"`, `"later"`, 1), "null", `"2026-12-23T10:00:00Z"`, 1))
+	w.ok(http.MethodPost, "/jobs/v2/later/cancel", "")
+	changes, _, err := w.store.Changes(t.Context(), tablestore.ChangeQuery{Max: 10})
+	require.NoError(t, err)
+	require.Len(t, changes, 3)
+	for _, c := range changes {
+		require.Equal(t, policy, c.By)
+	}
+	require.Equal(t, "azure-iothub/1.16.6", changes[2].UserAgent)
 }

@@ -100,6 +100,11 @@ func TestPermissionsOfPassThrough(t *testing.T) {
 		{"GET /twins/a%2Fb", unknown, unknown, unknown},
 		{"GET /twins//d", unknown, unknown, unknown},
 		{"GET /$sim/stats", unknown, unknown, unknown},
+		{"GET /jobs/v2/j", http.StatusOK, refused, http.StatusOK},
+		{"GET /jobs/v2/query", http.StatusOK, refused, http.StatusOK},
+		{"POST /jobs/v2/j/cancel", unknown, refused, unknown},
+		{"PUT /jobs/v2/j", http.StatusBadRequest, refused, http.StatusBadRequest},
+		{"POST /devices/query", http.StatusBadRequest, refused, http.StatusBadRequest},
 		{"GET /jobs/v2/j/rows", unknown, unknown, unknown},
 		{"DELETE /jobs/v2/j", http.StatusMethodNotAllowed, http.StatusMethodNotAllowed, http.StatusMethodNotAllowed},
 	} {
