@@ -19,6 +19,7 @@ type executionView struct {
 	Attempts     int             `json:"attempts"`
 	StartTime    instant         `json:"startTime,omitzero"`
 	EndTime      instant         `json:"endTime,omitzero"`
+	NextAttempt  instant         `json:"nextAttemptTime,omitzero"`
 	DeviceStatus int             `json:"deviceStatus,omitempty"`
 	Payload      json.RawMessage `json:"payload,omitempty"`
 	PayloadText  string          `json:"payloadText,omitempty"`
@@ -27,16 +28,19 @@ type executionView struct {
 }
 
 func viewOf(e *job.Execution) executionView {
+	if !e.State.Final() && !e.Waiting() {
+		e = &job.Execution{DeviceID: e.DeviceID, State: e.State, Attempts: e.Attempts, StartedAt: e.StartedAt}
+	}
 	v := executionView{
 		DeviceID: e.DeviceID, Status: e.State.String(), Attempts: e.Attempts,
-		StartTime: instant(e.StartedAt), EndTime: instant(e.EndedAt), DeviceStatus: e.StatusCode,
+		StartTime: instant(e.StartedAt), EndTime: instant(e.EndedAt), NextAttempt: instant(e.NextAttemptAt), DeviceStatus: e.StatusCode,
 		Payload: e.Payload(), Truncated: e.Truncated,
 	}
 	text := e.ErrorText()
 	if answered := text == "" && len(e.Answer) > 0; answered && v.Payload == nil {
 		v.PayloadText = string(e.Answer)
 	}
-	if e.Reason != job.NoReason && e.State.Final() {
+	if e.Reason != job.NoReason {
 		if text == "" {
 			text = reasonText(e)
 		}

@@ -3,6 +3,7 @@ package api_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
@@ -30,4 +31,28 @@ func TestAJobThatAbortedTellsWhy(t *testing.T) {
 		"queryCondition":"*","abort":{"criteria":[{"tresholdPercentage":10}]}}`)
 	require.Equal(t, http.StatusBadRequest, r.status)
 	require.Contains(t, string(r.body), `did you mean \"thresholdPercentage\"?`)
+}
+
+func TestADeviceThatWaitsForARetryShowsIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, append(fleet("offline", 1), fleet("ok", 3)...)...)
+	w.put("patient", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"lockDoor"},"queryCondition":"*",
+		"retry":{"criteria":[{"failureType":"deviceOffline","numberOfRetries":1,"delay":"PT1H","jitter":0}]}}`)
+	waits := func() map[string]any {
+		return w.get("/api/jobs/patient/executions?deviceId=" + fleet("offline", 1)[0])
+	}
+	w.until(func() bool {
+		return w.get("/api/jobs/patient")["executionStatistics"].(map[string]any)["succeeded"] == 3.0
+	})
+	e := waits()
+	require.Equal(t, "queued", e["status"])
+	require.InDelta(t, 1, e["attempts"], 0)
+	require.NotEmpty(t, e["nextAttemptTime"])
+	require.Equal(t, "deviceOffline", e["error"].(map[string]any)["code"])
+	w.finish() // the clock goes on with the messages: an hour passes
+	require.Greater(t, w.clock.Now().Sub(start), 59*time.Minute)
+	e = waits()
+	require.Equal(t, "failed", e["status"])
+	require.InDelta(t, 2, e["attempts"], 0)
+	require.Nil(t, e["nextAttemptTime"])
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/notify"
+	"github.com/fleetjobs/fleetjobs/internal/schedule"
 )
 
 // spec holds traffic against openapi.yaml. It is stricter than the file: members that the file does not describe are
@@ -138,6 +139,16 @@ func TestDescriptionAgreesWithTheCode(t *testing.T) {
 	require.InDelta(t, job.MaxMinExecuted, *criterion["minNumberOfExecutedDevices"].Value.Max, 0)
 	require.EqualValues(t, job.DefaultMinExecuted, criterion["minNumberOfExecutedDevices"].Value.Default)
 	require.EqualValues(t, job.MaxCriteria, *schemas["Abort"].Value.Properties["criteria"].Value.MaxItems)
+	again := schemas["RetryCriterion"].Value.Properties
+	require.Equal(t, words(job.RetryTypes()), again["failureType"].Value.Enum)
+	require.InDelta(t, job.MaxRetries, *again["numberOfRetries"].Value.Max, 0)
+	require.InDelta(t, job.MaxRetryFactor, *again["factor"].Value.Max, 0)
+	require.InDelta(t, job.DefaultRetryFactor, again["factor"].Value.Default, 0)
+	require.InDelta(t, job.DefaultRetryJitter, again["jitter"].Value.Default, 0)
+	require.EqualValues(t, schedule.Duration(job.DefaultRetryDelay).String(), again["delay"].Value.Default)
+	require.EqualValues(t, schedule.Duration(job.DefaultRetryMaxDelay).String(), again["maxDelay"].Value.Default)
+	require.Contains(t, again["until"].Value.Description, "PT1S to "+schedule.Duration(job.MaxRetryUntil).String())
+	require.Contains(t, again["delay"].Value.Description, "PT1S to "+schedule.Duration(job.MaxRetryDelay).String())
 	callback := definition["notifications"].Value.Properties["callbackUrl"].Value
 	require.EqualValues(t, job.MaxCallbackURL, *callback.MaxLength)
 	require.EqualValues(t, job.MaxDeviceIDLen, *schemas["DeviceId"].Value.MaxLength)

@@ -37,6 +37,10 @@ func TestCreateSends(t *testing.T) {
 			args:    []string{"--id", "r", "--method", "m", "--query", "*", "--abort-at", "12.5", "--abort-min", "50"},
 			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","abort":{"criteria":[{"thresholdPercentage":12.5,"minNumberOfExecutedDevices":50}]}}`,
 		},
+		"retry criteria": {
+			args:    []string{"--id", "r", "--method", "m", "--query", "*", "--retries", "3", "--retry-delay", "30s", "--offline-until", "12h"},
+			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","retry":{"criteria":[{"failureType":"deviceOffline","until":"PT43200S","delay":"PT30S"},{"numberOfRetries":3,"delay":"PT30S"}]}}`,
+		},
 		"an explicit null is a payload": {
 			args:    []string{"--method", "m", "--payload", "null", "--query", "*"},
 			request: `POST /api/jobs {"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":null},"queryCondition":"*"}`,

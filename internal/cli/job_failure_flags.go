@@ -2,6 +2,8 @@ package cli
 
 import (
 	"flag"
+	"fmt"
+	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/client"
 )
@@ -10,18 +12,30 @@ import (
 type failureFlags struct {
 	abortAt  float64
 	abortMin int
+
+	retries      int
+	retryDelay   time.Duration
+	offlineUntil time.Duration
 }
 
 func (f *failureFlags) flags(fs *flag.FlagSet) {
 	fs.Float64Var(&f.abortAt, "abort-at", 0, "end the job early when this `percentage` of the devices called so far ended without success")
 	fs.IntVar(&f.abortMin, "abort-min", 0, "how `many` devices must have ended before --abort-at counts, 1 unless given")
+	fs.IntVar(&f.retries, "retries", 0, "how `many` times a device that failed or timed out is called again")
+	fs.DurationVar(&f.retryDelay, "retry-delay", 0, "how long before the first retry, 1m unless given; it doubles up to an hour")
+	fs.DurationVar(&f.offlineUntil, "offline-until", 0, "how long after the job's start devices that are offline are called again, as in 12h")
 }
 
 // failureFlagNames are the flags that do not go with a file.
-func failureFlagNames() []string { return []string{"abort-at", "abort-min"} }
+func failureFlagNames() []string {
+	return []string{"abort-at", "abort-min", "retries", "retry-delay", "offline-until"}
+}
 
 // failures puts the flags into the definition.
 func (c *jobCreate) failures(def *client.Definition) error {
+	if err := c.retry(def); err != nil {
+		return err
+	}
 	switch {
 	case c.given["abort-at"]:
 		def.Abort = &client.Abort{Criteria: []client.AbortCriterion{{
@@ -31,4 +45,38 @@ func (c *jobCreate) failures(def *client.Definition) error {
 		return usagef("give both", "--abort-min goes with --abort-at only")
 	}
 	return nil
+}
+
+func (c *jobCreate) retry(def *client.Definition) error {
+	delay, err := isoSeconds("retry-delay", c.retryDelay)
+	if err != nil {
+		return err
+	}
+	until, err := isoSeconds("offline-until", c.offlineUntil)
+	if err != nil {
+		return err
+	}
+	var criteria []client.RetryCriterion
+	if until != "" {
+		criteria = append(criteria, client.RetryCriterion{FailureType: "deviceOffline", Until: until, Delay: delay})
+	}
+	if c.given["retries"] {
+		criteria = append(criteria, client.RetryCriterion{NumberOfRetries: c.retries, Delay: delay})
+	}
+	switch {
+	case criteria != nil:
+		def.Retry = &client.Retry{Criteria: criteria}
+	case delay != "":
+		return usagef("give one of them too", "--retry-delay goes with --retries or --offline-until only")
+	}
+	return nil
+}
+
+// isoSeconds gives a flag's duration in ISO 8601, "" for none.
+func isoSeconds(flag string, d time.Duration) (string, error) {
+	n, err := seconds(flag, d)
+	if err != nil || n == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("PT%dS", n), nil
 }

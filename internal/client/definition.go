@@ -24,6 +24,21 @@ type Definition struct {
 	MaxDevices    int            `json:"maxDevices,omitempty"`
 	// Abort ends the job early when too many devices fail.
 	Abort *Abort `json:"abort,omitempty"`
+	// Retry has devices called again that ended without success.
+	Retry *Retry `json:"retry,omitempty"`
+}
+
+// Retry says which failures have a device called again.
+type Retry struct {
+	Criteria []RetryCriterion `json:"criteria"`
+}
+
+// RetryCriterion says how often, and until when, devices are called again after a kind of failure. Durations are ISO 8601.
+type RetryCriterion struct {
+	FailureType     string `json:"failureType,omitempty"` // all unless given
+	NumberOfRetries int    `json:"numberOfRetries,omitempty"`
+	Until           string `json:"until,omitempty"` // from the start of the run
+	Delay           string `json:"delay,omitempty"` // before the first retry
 }
 
 // Abort ends a job early when one of its criteria is met.

@@ -13,7 +13,7 @@ func (s *supervision) enqueue(ctx context.Context) error {
 		return s.rollOut(ctx)
 	}
 	horizon := max(s.d.opts.OpenShards, 3*len(s.done))
-	room := min(horizon-len(s.open), s.plan.Shards-s.run.Enqueued)
+	room := min(horizon-len(s.open)+s.asleep(), s.plan.Shards-s.run.Enqueued)
 	for room > 0 {
 		from := s.run.Enqueued
 		sizes, err := s.d.store.ShardSizes(ctx, s.run.ID, from, from+min(room, tablestore.MaxPerWrite))

@@ -17,7 +17,8 @@ type operation struct {
 	kind pace.Operation // whose allowance a call uses
 	cost int            // how much of it
 
-	guard *guard // nil without abort criteria
+	guard *guard     // nil without abort criteria
+	retry *job.Retry // nil without retry criteria
 }
 
 // operation reads the run's job and prepares its operation.
@@ -29,7 +30,7 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 		}
 		op, err := d.callOf(rec)
 		if err == nil {
-			op.guard = newGuard(rec.Abort)
+			op.guard, op.retry = newGuard(rec.Abort), rec.Retry
 		}
 		return op, err
 	})

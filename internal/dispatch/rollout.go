@@ -14,7 +14,7 @@ func (s *supervision) sight() job.Sight {
 	c := s.run.Closed.Plus(s.run.Live)
 	return job.Sight{
 		Selected: s.plan.Devices, Complete: s.plan.Done, Succeeded: c.Of(job.Succeeded),
-		InFlight: s.run.Live.Total() - s.run.Live.Ended(),
+		InFlight: s.run.Live.Total() - s.run.Live.Ended() - s.waiting(),
 	}
 }
 

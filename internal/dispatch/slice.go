@@ -49,6 +49,9 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if op.guard.saw(run); op.guard.holds() != nil {
 		return d.send(ctx, m, heldAgain)
 	}
+	if d.sleeps(shard) && !m.Probe {
+		return d.park(ctx, shard)
+	}
 	if m, err = d.paced(ctx, m, op, shard); err != nil {
 		return err
 	}
@@ -84,7 +87,7 @@ func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard 
 	if slot := m.slot(); !slot.At.IsZero() && d.now().Sub(slot.At) <= slotLate {
 		return m, nil
 	}
-	g, err := d.pacer.reserve(ctx, op.kind, m.Run, op.costs([]int{shard.Left()}))
+	g, err := d.pacer.reserve(ctx, op.kind, m.Run, op.costs([]int{shard.Ready(d.now())}))
 	if err != nil {
 		return m, err
 	}

@@ -115,6 +115,8 @@ func (s *supervision) delay() time.Duration {
 	case s.run.Status == job.StatusBlocked && !s.asked:
 		silent = min(silent, s.run.Block.ProbeAt.Sub(s.now))
 	case s.run.Status == job.StatusPaused && s.now.Sub(s.run.Pause.Since) > superviseSilent:
+	case s.run.Status == job.StatusRunning && s.idleFor() > 0:
+		silent = min(silent, s.idleFor())
 	default:
 		return superviseEvery
 	}
@@ -212,6 +214,9 @@ func (s *supervision) running(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.wake(ctx); err != nil {
+		return err
+	}
 	if err := s.repair(ctx); err != nil {
 		return err
 	}
@@ -232,9 +237,11 @@ func (s *supervision) resend(ctx context.Context) error {
 		}
 	}
 	s.run.Resend, s.dirty = false, true
-	again := make([]message, len(s.open))
-	for i, u := range s.open {
-		again[i] = message{Run: s.run.ID, Shard: u.Number}.in(s.turn(u))
+	again := make([]message, 0, len(s.open))
+	for _, u := range s.open {
+		if !u.WakeAt.After(s.now) {
+			again = append(again, message{Run: s.run.ID, Shard: u.Number}.in(s.turn(u)))
+		}
 	}
 	return s.d.sendShards(ctx, again)
 }

@@ -39,6 +39,8 @@ type worker struct {
 	rolls bool      // the run has a rollout
 	local bool      // the invocation that works sees to the end of the run itself
 	watch *sliceWatch
+	run   *job.Run // as it was when the slice began
+	share float64  // of the jitter of retries
 
 	mu    sync.Mutex
 	dirty bool
@@ -54,7 +56,8 @@ func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation, un
 		until = run.Deadline
 	}
 	return &worker{
-		d: d, op: op, shard: shard, owner: shard.Claim.Owner, until: until, rolls: run.Rollout != nil, watch: d.observe.watch(run, shard),
+		d: d, run: run, share: rand.Float64(), op: op, shard: shard, owner: shard.Claim.Owner, until: until,
+		rolls: run.Rollout != nil, watch: d.observe.watch(run, shard),
 		log: d.opts.Logger,
 	}
 }
@@ -120,12 +123,7 @@ func (w *worker) running(ctx context.Context, probe bool) bool {
 // callAll starts a call for each device that has no final state. A probe calls one first, and the others only when that
 // one got through.
 func (w *worker) callAll(ctx, starting context.Context, probe bool) {
-	var todo []int
-	for i := range w.shard.Executions {
-		if !w.shard.Executions[i].State.Final() {
-			todo = append(todo, i)
-		}
-	}
+	todo := w.todo(probe)
 	if probe && len(todo) > 0 {
 		w.call(ctx, starting, todo[0])
 		w.mu.Lock()
@@ -217,6 +215,10 @@ func (w *worker) settle(e *job.Execution, v verdict, outcome job.Outcome, err er
 		return false
 	}
 	w.ok = true
+	if at, again := w.retries(e, outcome); again {
+		e.Wait(outcome, at)
+		return true
+	}
 	e.End(outcome, w.d.now())
 	w.op.guard.ended(e)
 	return true
@@ -307,6 +309,9 @@ func (w *worker) finish(ctx context.Context, m message) error {
 	}
 	if w.fault != nil {
 		return w.d.block(ctx, w.shard.RunID, trouble{fault: w.fault, probe: m.Probe})
+	}
+	if w.d.sleeps(w.shard) {
+		return nil // the open row says until when
 	}
 	m.Probe = false
 	return w.d.send(ctx, m.in(w.rest()), w.wait)

@@ -246,9 +246,9 @@ func TestDecodeNamesFieldValueAndRule(t *testing.T) {
 		// All faults at once.
 		{
 			`{"jobId":"a b","type":"scheduleUpdateTwin","cloudToDeviceMethod":{},"queryCondition":"tags.a =","startTime":"now",
-			  "maxExecutionTimeInSeconds":-1,"retry":3,"updateTwin":{"tags":{"a b":1},"etag":1}}`,
+			  "maxExecutionTimeInSeconds":-1,"repeat":3,"updateTwin":{"tags":{"a b":1},"etag":1}}`,
 			[]job.Fault{
-				{"retry", "3", "is not a known member"},
+				{"repeat", "3", "is not a known member"},
 				{"startTime", `"now"`, timeRule},
 				{"maxExecutionTimeInSeconds", "-1", timeLimit},
 				{"jobId", `"a b"`, jobIDRule},

@@ -24,6 +24,8 @@ type Execution struct {
 	// StartedAt is the start of the last attempt, also of one that Undo took back unless it was the first; zero before the
 	// first. EndedAt is zero until the state is final.
 	StartedAt, EndedAt time.Time
+	// NextAttemptAt is when an execution that waits for a retry is called again, zero of others.
+	NextAttemptAt time.Time
 	// StatusCode is the status that the device answered with, 0 without an answer.
 	StatusCode int
 	// Answer is the payload of the device's answer, JSON, or the text of the error, cut at AnswerLimit.
@@ -47,7 +49,7 @@ func (e *Execution) Begin(now time.Time) {
 	}
 	e.State = InProgress
 	e.Attempts++
-	e.StartedAt = now
+	e.StartedAt, e.NextAttemptAt = now, time.Time{}
 }
 
 // Undo takes an attempt back that never reached the device: the execution is queued as before.
@@ -74,6 +76,7 @@ func (e *Execution) End(o Outcome, now time.Time) {
 		return
 	}
 	e.State, e.Reason, e.StatusCode, e.EndedAt = o.State, o.Reason, o.StatusCode, now
+	e.NextAttemptAt = time.Time{}
 	e.Answer, e.Truncated = cut(o.Answer)
 }
 

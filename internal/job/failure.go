@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // FailurePolicy says what failures of devices mean for a job. Its members stand in the definition beside the others; each
@@ -14,6 +15,8 @@ import (
 type FailurePolicy struct {
 	// Abort ends a run early when too many devices failed.
 	Abort *Abort `json:"abort,omitempty"`
+	// Retry has devices called again.
+	Retry *Retry `json:"retry,omitempty"`
 }
 
 // orNil gives p for a run to keep, nil when it says nothing.
@@ -26,18 +29,26 @@ func (p FailurePolicy) orNil() *FailurePolicy {
 
 // Limits of a failure policy. docs/limits.md lists them for users.
 const (
-	MaxCriteria        = 10
-	MaxMinExecuted     = 10_000_000
-	DefaultMinExecuted = 1
+	MaxCriteria          = 10
+	MaxMinExecuted       = 10_000_000
+	DefaultMinExecuted   = 1
+	MaxRetries           = 1000
+	MaxRetryUntil        = 366 * 24 * time.Hour
+	MaxRetryDelay        = 7 * 24 * time.Hour
+	DefaultRetryDelay    = time.Minute
+	DefaultRetryMaxDelay = time.Hour
+	MaxRetryFactor       = 10
+	DefaultRetryFactor   = 2
+	DefaultRetryJitter   = 0.1
 )
 
 // failurePolicy reads the members that FailurePolicy names.
 func (o *object) failurePolicy() FailurePolicy {
-	return FailurePolicy{Abort: o.abort()}
+	return FailurePolicy{Abort: o.abort(), Retry: o.retry(!o.has("maxExecutionTimeInSeconds"))}
 }
 
 // failureMembers are the names of FailurePolicy's members.
-func failureMembers() []string { return []string{"abort"} }
+func failureMembers() []string { return []string{"abort", "retry"} }
 
 // objects reads an array of 1 to most objects; the wrong ones among them are nil.
 func (o *object) objects(name string, most int) []*object {
@@ -80,12 +91,21 @@ func word[T ~string](o *object, name string, def T, known []T) T {
 
 // decimal reads a number of at most two decimals above least and up to most, def when absent.
 func (o *object) decimal(name string, def, least, most float64) float64 {
+	return o.hundredths(name, def, [2]float64{least + 0.01, most}, fmt.Sprintf("above %v and up to %v", least, most))
+}
+
+// decimalFrom reads a number of at most two decimals from least to most, def when absent.
+func (o *object) decimalFrom(name string, def, least, most float64) float64 {
+	return o.hundredths(name, def, [2]float64{least, most}, fmt.Sprintf("from %v to %v", least, most))
+}
+
+func (o *object) hundredths(name string, def float64, limits [2]float64, span string) float64 {
 	if !o.has(name) {
 		return def
 	}
 	n, err := strconv.ParseFloat(string(o.members[name]), 64)
-	if err != nil || n <= least || n > most || math.Abs(n*100-math.Round(n*100)) > 1e-7 {
-		o.fault(name, o.members[name], fmt.Sprintf("must be a number above %v and up to %v with at most two decimals", least, most))
+	if err != nil || n < limits[0] || n > limits[1] || math.Abs(n*100-math.Round(n*100)) > 1e-7 {
+		o.fault(name, o.members[name], "must be a number "+span+" with at most two decimals")
 		return def
 	}
 	return n

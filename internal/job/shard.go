@@ -53,10 +53,14 @@ func (s *Shard) Left() int {
 	return n
 }
 
-// EndRest ends every execution that is not final with o, at now.
+// EndRest ends every execution that is not final with o, at now; one that waits for a retry as its last attempt did.
 func (s *Shard) EndRest(o Outcome, now time.Time) {
 	for i := range s.Executions {
-		s.Executions[i].End(o, now)
+		if e := &s.Executions[i]; e.Waiting() {
+			e.End(e.last(), now)
+		} else {
+			e.End(o, now)
+		}
 	}
 }
 

@@ -16,13 +16,15 @@ import (
 )
 
 // The packed form of a shard's executions: a version byte, then, plain or deflated, the number of executions and for each
-// its id, state, reason, flags, attempts, times in milliseconds, status code and answer. docs/adr/0003 says why.
+// its id, state, reason, flags, attempts, times in milliseconds, status code, answer and, by its flag, the time of the next
+// attempt. docs/adr/0003 says why.
 const (
 	packedPlain    = 1
 	packedDeflated = 2
 	deflateFrom    = 256     // bytes; shorter ones do not shrink
 	unpackedLimit  = 2 << 20 // far above ShardSize executions with the longest answers
 	flagTruncated  = 1
+	flagWaiting    = 2 // the time of the next attempt follows the answer
 
 	// Milliseconds of the years 1 to 9999, without the instant of the zero time.
 	firstTime = -62_135_596_799_999
@@ -74,12 +76,18 @@ func encodeExecutions(executions []job.Execution) []byte {
 		if e.Truncated {
 			flags = flagTruncated
 		}
+		if !e.NextAttemptAt.IsZero() {
+			flags |= flagWaiting
+		}
 		b = append(b, byte(e.State), byte(e.Reason), flags)
 		b = binary.AppendUvarint(b, uint64(e.Attempts))
 		b, last = appendTime(b, e.StartedAt, last)
 		b, last = appendTime(b, e.EndedAt, last)
 		b = binary.AppendVarint(b, int64(e.StatusCode))
 		b = appendBytes(b, e.Answer)
+		if flags&flagWaiting != 0 {
+			b, last = appendTime(b, e.NextAttemptAt, last)
+		}
 	}
 	return b
 }
@@ -130,12 +138,16 @@ func decodeExecutions(b []byte) ([]job.Execution, error) {
 		e := &executions[i]
 		e.DeviceID = string(r.bytes())
 		e.State, e.Reason = job.ExecutionState(r.byte()), job.Reason(r.byte())
-		e.Truncated = r.byte()&flagTruncated != 0
+		flags := r.byte()
+		e.Truncated = flags&flagTruncated != 0
 		e.Attempts = r.count()
 		e.StartedAt = r.time(&last)
 		e.EndedAt = r.time(&last)
 		e.StatusCode = int(r.varint())
 		e.Answer = r.bytes()
+		if flags&flagWaiting != 0 {
+			e.NextAttemptAt = r.time(&last)
+		}
 		if !e.State.Known() || !e.Reason.Known() {
 			return nil, fmt.Errorf("%w: unknown state or reason", errPacked)
 		}

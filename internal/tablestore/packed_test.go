@@ -24,14 +24,15 @@ func drawExecution(t *rapid.T) job.Execution {
 		return time.UnixMilli(rapid.Int64Range(firstTime, lastTime).Draw(t, name)).UTC()
 	}
 	e := job.Execution{
-		DeviceID:   rapid.StringN(0, 130, 512).Draw(t, "device"),
-		State:      rapid.SampledFrom(job.ExecutionStates()).Draw(t, "state"),
-		Reason:     rapid.SampledFrom(append(job.Reasons(), job.NoReason)).Draw(t, "reason"),
-		Attempts:   rapid.IntRange(0, 1<<31-1).Draw(t, "attempts"),
-		StartedAt:  instant("startedAt"),
-		EndedAt:    instant("endedAt"),
-		StatusCode: rapid.Int().Draw(t, "statusCode"),
-		Truncated:  rapid.Bool().Draw(t, "truncated"),
+		DeviceID:      rapid.StringN(0, 130, 512).Draw(t, "device"),
+		State:         rapid.SampledFrom(job.ExecutionStates()).Draw(t, "state"),
+		Reason:        rapid.SampledFrom(append(job.Reasons(), job.NoReason)).Draw(t, "reason"),
+		Attempts:      rapid.IntRange(0, 1<<31-1).Draw(t, "attempts"),
+		StartedAt:     instant("startedAt"),
+		EndedAt:       instant("endedAt"),
+		NextAttemptAt: instant("nextAttemptAt"),
+		StatusCode:    rapid.Int().Draw(t, "statusCode"),
+		Truncated:     rapid.Bool().Draw(t, "truncated"),
 	}
 	if answer := rapid.SliceOf(rapid.Byte()).Draw(t, "answer"); len(answer) > 0 {
 		e.Answer = answer

@@ -135,6 +135,9 @@ func (s *Store) SaveShard(ctx context.Context, shard *job.Shard) error {
 	if err := progress.putJSON("Counts", job.Count(shard.Executions)); err != nil {
 		return err
 	}
+	if at := shard.WakeAt(); !at.IsZero() {
+		Underway{CheckAt: at, WakeAt: at}.put(progress)
+	}
 	err = s.runs.mergeExisting(ctx, progress)
 	if errors.Is(err, job.ErrNotFound) {
 		return nil // closed by somebody else meanwhile
@@ -175,14 +178,25 @@ type Underway struct {
 	// CheckAt is when the supervisor looks whether anybody still works on an open shard; Checks is how often it did.
 	CheckAt time.Time
 	Checks  int
+	// WakeAt is when a shard goes on whose devices all waited for their next attempts when it was last stored; zero without.
+	WakeAt time.Time
+}
+
+// put writes what the supervisor is to know of an open shard.
+func (u Underway) put(e entity) {
+	e.putTime("CheckAt", u.CheckAt)
+	e["Checks"] = u.Checks
+	if !u.WakeAt.IsZero() {
+		e.putTime("WakeAt", u.WakeAt)
+	}
 }
 
 // Underway lists the shards of a run between enqueueing and roll-up, done ones first.
 func (s *Store) Underway(ctx context.Context, runID string) ([]Underway, error) {
 	var all []Underway
-	q := query{partition: runID, from: rowDone, to: after(rowOpen), columns: "RowKey,Devices,Counts,CheckAt,Checks"}
+	q := query{partition: runID, from: rowDone, to: after(rowOpen), columns: "RowKey,Devices,Counts,CheckAt,Checks,WakeAt"}
 	err := s.runs.each(ctx, q, func(e entity) (bool, error) {
-		u := Underway{Devices: e.int("Devices"), CheckAt: e.time("CheckAt"), Checks: e.int("Checks")}
+		u := Underway{Devices: e.int("Devices"), CheckAt: e.time("CheckAt"), Checks: e.int("Checks"), WakeAt: e.time("WakeAt")}
 		var err error
 		if u.Number, err = number(e.row()); err != nil {
 			return false, err
@@ -202,8 +216,7 @@ func (s *Store) Underway(ctx context.Context, runID string) ([]Underway, error) 
 // MarkChecked stores when an open shard is to be looked at next.
 func (s *Store) MarkChecked(ctx context.Context, runID string, u Underway) error {
 	e := newEntity(runID, numbered(rowOpen, u.Number))
-	e.putTime("CheckAt", u.CheckAt)
-	e["Checks"] = u.Checks
+	u.put(e)
 	err := s.runs.mergeExisting(ctx, e)
 	if errors.Is(err, job.ErrNotFound) {
 		return nil // it ended meanwhile

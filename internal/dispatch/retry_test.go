@@ -1,0 +1,85 @@
+package dispatch
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+const patient = `{"jobId":"patient","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
+	"maxExecutionTimeInSeconds":%s,"retry":{"criteria":[{"failureType":"deviceOffline","delay":"PT2S","factor":1,"jitter":0}]}}`
+
+// Devices that are offline are called again until they come back, no more often than the delay allows, and no invocation and no
+// message waits for them.
+func TestOfflineDevicesAreCalledAgainUntilTheyComeBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(250)
+	w.hub.answer = func(id string, call int) (iothub.MethodResult, error) {
+		if id[len(id)-1] == '7' && call <= 2 {
+			return iothub.MethodResult{}, hubError(iothub.Offline)
+		}
+		return iothub.MethodResult{Status: 200}, nil
+	}
+	began := time.Now()
+	id := w.create(replaced(patient, "3600"))
+	w.run(func(ctx context.Context) bool {
+		run := w.status(id)
+		return run.PlanDone && run.Counts().Of(job.Succeeded) == 225
+	})
+	waiting, err := w.observer().Underway(t.Context(), w.status(id).ID)
+	require.NoError(t, err)
+	require.Len(t, waiting, 3)
+	for _, u := range waiting {
+		require.False(t, u.WakeAt.IsZero())
+	}
+	e := w.executions(w.status(id))["dev-7"]
+	require.Equal(t, job.Queued, e.State)
+	require.Equal(t, job.DeviceOffline, e.Reason)
+	require.False(t, e.NextAttemptAt.IsZero())
+	require.Empty(t, w.proc.d.slots, "no invocation waits")
+
+	run := w.ended(id)
+	require.Equal(t, 250, run.Counts().Of(job.Succeeded))
+	require.GreaterOrEqual(t, time.Since(began), 3*time.Second, "two delays, less the slack of one second")
+	for device, e := range w.executions(run) {
+		want := 1
+		if device[len(device)-1] == '7' {
+			want = 3
+		}
+		require.Equal(t, want, e.Attempts, device)
+		require.Equal(t, want, w.hub.called(device), device)
+	}
+}
+
+func TestTheEndOfARunEndsItsRetries(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(120)
+	w.hub.answer = func(string, int) (iothub.MethodResult, error) { return iothub.MethodResult{}, hubError(iothub.Offline) }
+	run := w.ended(w.create(replaced(patient, "4")))
+	require.Equal(t, job.EndFinished, run.EndReason, "no retry fits before the end, so that the last attempts were the end")
+	require.Equal(t, map[string]int{"deviceOffline": 120}, run.Counts().ReasonMap())
+	require.LessOrEqual(t, w.hub.called("dev-0"), 3)
+	require.GreaterOrEqual(t, w.hub.called("dev-0"), 2)
+
+	w.hub.calls = map[string]int{}
+	id := w.create(`{"jobId":"called-off","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
+		"retry":{"criteria":[{"until":"P1D","delay":"PT1H"}]}}`)
+	w.run(func(context.Context) bool {
+		return w.hub.called("dev-119") == 1 && !w.executions(w.status(id))["dev-119"].NextAttemptAt.IsZero()
+	})
+	_, _, err := w.current().d.Cancel(t.Context(), id, someone())
+	require.NoError(t, err)
+	run = w.ended(id)
+	require.Equal(t, job.StatusCancelled, run.Status)
+	require.Equal(t, 120, run.Counts().ReasonMap()["deviceOffline"])
+}
+
+func replaced(body, seconds string) string { return strings.Replace(body, "%s", seconds, 1) }
