@@ -42,6 +42,10 @@ func New(hosts []string) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the authority's certificate: %w", err)
 	}
+	// As it was made it has a key identifier, which the server's must name: strict clients such as Python 3.13 ask for that.
+	if ca, err = x509.ParseCertificate(caDER); err != nil {
+		return nil, fmt.Errorf("reading the authority's certificate: %w", err)
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("making the server's key: %w", err)
