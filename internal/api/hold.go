@@ -31,11 +31,31 @@ func (h *handler) hold(ctx context.Context, r *request, do holder) (*answer, err
 	if err != nil {
 		return nil, err
 	}
+	if r.runID != "" {
+		return h.holdRun(ctx, r, note, do)
+	}
 	rec, run, err := do(ctx, r.jobID, note, r.by)
 	if err != nil {
 		return nil, err
 	}
 	return jsonAnswer(http.StatusOK, stateOf(rec, run).view())
+}
+
+// holdRun pauses or resumes one run; that of a job without a schedule is the job.
+func (h *handler) holdRun(ctx context.Context, r *request, note string, do holder) (*answer, error) {
+	s, err := h.currentRun(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	id := r.runID
+	if s.rec.Occurrence == nil {
+		id = r.jobID
+	}
+	rec, run, err := do(ctx, id, note, r.by)
+	if err != nil {
+		return nil, err
+	}
+	return jsonAnswer(http.StatusOK, stateOf(rec, run).runView())
 }
 
 // pauseView is why a paused job rests, in JSON.

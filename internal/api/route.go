@@ -92,6 +92,12 @@ func (h *handler) table() []route {
 		{[]string{"jobs", jobIDPart, "runs", runIDPart, "cancel"}, map[string]endpoint{
 			http.MethodPost: {nil, h.cancelRun},
 		}},
+		{[]string{"jobs", jobIDPart, "runs", runIDPart, "pause"}, map[string]endpoint{
+			http.MethodPost: {nil, h.pause},
+		}},
+		{[]string{"jobs", jobIDPart, "runs", runIDPart, "resume"}, map[string]endpoint{
+			http.MethodPost: {nil, h.resume},
+		}},
 		{[]string{"jobs", jobIDPart, "runs", runIDPart, "executions"}, map[string]endpoint{
 			http.MethodGet: {[]string{"status", "pageSize", "continuationToken", "deviceId"}, h.executions},
 		}},

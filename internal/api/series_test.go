@@ -109,6 +109,24 @@ func TestRequestsToARecurringJob(t *testing.T) {
 	w.problem(w.call(http.MethodGet, "/api/jobs/nightly/runs", ""), http.StatusNotFound, "unknown-job")
 }
 
+func TestARunIsPausedByItself(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, fleet("ok", 350)...)
+	w.put("nightly", nightly)
+	require.Equal(t, http.StatusOK, w.call(http.MethodPost, "/api/jobs/nightly/run", "").status)
+	latest := func() map[string]any { return w.get("/api/jobs/nightly/runs")["runs"].([]any)[0].(map[string]any) }
+	w.until(func() bool { return latest()["status"] == "running" })
+	require.Equal(t, "running", w.get("/api/jobs/nightly")["status"])
+	path := "/api/jobs/nightly/runs/" + latest()["runId"].(string)
+	r := w.call(http.MethodPost, path+"/pause", `{"note":"too hot"}`)
+	require.Equal(t, "paused", r.json(t)["status"], "%s", r.body)
+	require.Equal(t, "running", w.get("/api/jobs/nightly")["status"], "the schedule is not paused")
+	require.Equal(t, "running", w.call(http.MethodPost, path+"/resume", "").json(t)["status"])
+	w.finish()
+	require.Equal(t, "completed", latest()["status"])
+	require.Equal(t, "scheduled", w.get("/api/jobs/nightly")["status"])
+}
+
 func TestAJobOfOneRunHasOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "ok-1")

@@ -61,7 +61,7 @@ func noted(what, note string) string {
 
 // roll changes the rollout of a run, shows it in the job, and has the run looked at.
 func (d *Dispatcher) roll(ctx context.Context, id string, edit func(*job.Run, *job.Record) (bool, error)) (*job.Record, *job.Run, error) {
-	rec, err := d.store.Job(ctx, id)
+	rec, err := d.rolling(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -90,4 +90,16 @@ func (d *Dispatcher) roll(ctx context.Context, id string, edit func(*job.Run, *j
 		err = d.wake(ctx, run)
 	}
 	return rec, run, err
+}
+
+// rolling reads the job of an id, or the run of a recurring job: the latest if the id is the job's.
+func (d *Dispatcher) rolling(ctx context.Context, id string) (*job.Record, error) {
+	if _, _, one := job.NumberOf(id); !one {
+		rec, err := d.store.Job(ctx, id)
+		if err != nil || rec.Series == nil || rec.Series.Runs == 0 {
+			return rec, err
+		}
+		id = rec.LastRun()
+	}
+	return d.store.Occurrence(ctx, id)
 }

@@ -8,12 +8,13 @@ import (
 )
 
 // Pause keeps a job from starting calls until Resume. Calls under way end and are stored; the time limit goes on. A job that is
-// paused already stays as it is; ErrEnded says that it has ended or is about to.
+// paused already stays as it is; ErrEnded says that it has ended or is about to. Of a recurring job it pauses the schedule; with the id of
+// one of its runs it pauses that.
 func (d *Dispatcher) Pause(ctx context.Context, id, note string, by job.Caller) (*job.Record, *job.Run, error) {
 	return d.hold(ctx, id, holding{action: job.ActionPaused, note: note, by: by})
 }
 
-// Resume lets a paused job go on. A job that is not paused stays as it is; ErrEnded says that it has ended or is about to.
+// Resume lets a paused job go on, or what the id names as for Pause. A job that is not paused stays as it is; ErrEnded says that it has ended or is about to.
 func (d *Dispatcher) Resume(ctx context.Context, id, note string, by job.Caller) (*job.Record, *job.Run, error) {
 	return d.hold(ctx, id, holding{action: job.ActionResumed, note: note, by: by})
 }
@@ -26,6 +27,14 @@ type holding struct {
 }
 
 func (d *Dispatcher) hold(ctx context.Context, id string, h holding) (*job.Record, *job.Run, error) {
+	if _, _, one := job.NumberOf(id); one {
+		rec, err := d.store.Occurrence(ctx, id)
+		if err != nil {
+			return nil, nil, err
+		}
+		run, err := d.holdRun(ctx, rec, h)
+		return rec, run, err
+	}
 	for {
 		rec, err := d.store.Job(ctx, id)
 		switch {

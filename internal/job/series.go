@@ -159,14 +159,22 @@ func (r *Record) begin(now time.Time) []*Record {
 		s.Running = append(slices.Clip(s.Running), LiveRun{Number: s.Runs})
 		run := &Record{
 			RunID: r.RunNumber(s.Runs), CreatedAt: now, Status: StatusScheduled, Active: true,
-			Occurrence: &Occurrence{Number: s.Runs, Start: s.Pending[0], Job: r},
+			Occurrence: &Occurrence{Number: s.Runs, Start: s.Pending[0]},
 		}
-		run.JobID, run.Type, run.StartTime = r.JobID, r.Type, now
+		run.Of(r, now)
 		runs = append(runs, run)
 		s.Pending = s.Pending[1:]
 		r.StartedAt, r.Devices, r.Counts, r.FailureReason = time.Time{}, 0, Counts{}, ""
 	}
 	return runs
+}
+
+// Of gives the record of a run what it has in common with its job's, and when it starts.
+func (r *Record) Of(of *Record, start time.Time) {
+	r.Definition, r.CreatedBy = of.Definition, of.CreatedBy
+	r.StartTime, r.Schedule = start, nil
+	r.ListChunks, r.DeviceCount, r.Warnings = of.ListChunks, of.DeviceCount, of.Warnings
+	r.Occurrence.Job = of
 }
 
 // settle brings the job's status in line with its series.
@@ -216,7 +224,7 @@ func (r *Record) Followed(run *Record, now time.Time) error {
 		r.StartedAt, r.Devices, r.Counts, r.FailureReason = run.StartedAt, run.Devices, run.Counts, run.FailureReason
 	}
 	s.Running = slices.DeleteFunc(slices.Clone(s.Running), func(l LiveRun) bool { return l.Number == run.Occurrence.Number })
-	if run.Status == StatusFailed {
+	if run.Status == StatusFailed || run.EndReason == EndAborted {
 		compiled, err := r.Schedule.Compile()
 		if err != nil {
 			return fmt.Errorf("compiling the schedule of job %s: %w", r.JobID, err)

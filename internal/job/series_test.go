@@ -85,6 +85,21 @@ func TestASeriesNeverLosesARun(t *testing.T) {
 	})
 }
 
+func TestARunHasWhatItsJobSays(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
+	rec := recurringJob(t, `{"interval":"PT1H"},"rollout":{"maximumPerMinute":10},"maxExecutionTimeInSeconds":60`, now)
+	rec.CreatedBy = job.Principal{Kind: job.PrincipalKey, ID: "k"}
+	b, err := rec.Recur(now.Add(time.Hour))
+	require.NoError(t, err)
+	require.Len(t, b.Runs, 1)
+	run := b.Runs[0]
+	require.NotNil(t, run.NewRun().Rollout)
+	require.Equal(t, rec.CreatedBy, run.CreatedBy)
+	require.Equal(t, rec.Method, run.Method)
+	require.Nil(t, run.Schedule, "a run does not recur")
+}
+
 func TestAScheduleThatAJobCannotHave(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)

@@ -32,7 +32,7 @@ func (s *Store) occurrenceEntity(rec *job.Record) (entity, error) {
 	}
 	short := *rec
 	short.Definition = job.Definition{JobID: rec.JobID, Type: rec.Type, StartTime: rec.StartTime}
-	short.ListChunks, short.DeviceCount, short.Warnings = 0, 0, nil
+	short.ListChunks, short.DeviceCount, short.Warnings, short.CreatedBy = 0, 0, nil, job.Principal{}
 	e := s.row(occurrenceRow(series, number))
 	return e, e.putJSON("Data", &short)
 }
@@ -62,11 +62,8 @@ func (s *Store) occurrence(e entity, rev string, of *job.Record) (*job.Record, e
 	if err := e.json("Data", run); err != nil {
 		return nil, err
 	}
-	start := run.StartTime
-	run.Definition = of.Definition
-	run.StartTime, run.Schedule = start, nil
-	run.ListChunks, run.DeviceCount, run.Warnings = of.ListChunks, of.DeviceCount, of.Warnings
-	run.Occurrence.Job, run.Rev = of, rev
+	run.Of(of, run.StartTime)
+	run.Rev = rev
 	return run, nil
 }
 
