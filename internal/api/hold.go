@@ -20,8 +20,9 @@ func (h *handler) resume(ctx context.Context, r *request) (*answer, error) {
 }
 
 func (h *handler) hold(ctx context.Context, r *request, do holder) (*answer, error) {
-	if len(job.CheckJobID("", r.jobID)) > 0 {
-		return nil, problemOf(unknownJob, "no job has this id")
+	id, err := h.subject(ctx, r)
+	if err != nil {
+		return nil, err
 	}
 	body, err := readOptional(r)
 	if err != nil {
@@ -31,31 +32,33 @@ func (h *handler) hold(ctx context.Context, r *request, do holder) (*answer, err
 	if err != nil {
 		return nil, err
 	}
-	if r.runID != "" {
-		return h.holdRun(ctx, r, note, do)
-	}
-	rec, run, err := do(ctx, r.jobID, note, r.by)
-	if err != nil {
-		return nil, err
-	}
-	return jsonAnswer(http.StatusOK, stateOf(rec, run).view())
-}
-
-// holdRun pauses or resumes one run; that of a job without a schedule is the job.
-func (h *handler) holdRun(ctx context.Context, r *request, note string, do holder) (*answer, error) {
-	s, err := h.currentRun(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	id := r.runID
-	if s.rec.Occurrence == nil {
-		id = r.jobID
-	}
 	rec, run, err := do(ctx, id, note, r.by)
 	if err != nil {
 		return nil, err
 	}
-	return jsonAnswer(http.StatusOK, stateOf(rec, run).runView())
+	return held(r, stateOf(rec, run))
+}
+
+// subject gives the id of the job or, where the path names one, of the run.
+func (h *handler) subject(ctx context.Context, r *request) (string, error) {
+	if r.runID != "" {
+		s, err := h.currentRun(ctx, r)
+		if err != nil || s.rec.Occurrence != nil {
+			return r.runID, err
+		}
+		return r.jobID, nil // the one run of a job is the job
+	}
+	if len(job.CheckJobID("", r.jobID)) > 0 {
+		return "", problemOf(unknownJob, "no job has this id")
+	}
+	return r.jobID, nil
+}
+
+func held(r *request, s state) (*answer, error) {
+	if r.runID != "" {
+		return jsonAnswer(http.StatusOK, s.runView())
+	}
+	return jsonAnswer(http.StatusOK, s.view())
 }
 
 // pauseView is why a paused job rests, in JSON.

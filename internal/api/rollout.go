@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
@@ -12,8 +11,9 @@ func (h *handler) nextBatch(ctx context.Context, r *request) (*answer, error) {
 }
 
 func (h *handler) approve(ctx context.Context, r *request) (*answer, error) {
-	if len(job.CheckJobID("", r.jobID)) > 0 {
-		return nil, problemOf(unknownJob, "no job has this id")
+	id, err := h.subject(ctx, r)
+	if err != nil {
+		return nil, err
 	}
 	body, err := readBody(r)
 	if err != nil {
@@ -23,11 +23,11 @@ func (h *handler) approve(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, run, err := h.jobs.Approve(ctx, r.jobID, batch, remark, r.by)
+	rec, run, err := h.jobs.Approve(ctx, id, batch, remark, r.by)
 	if err != nil {
 		return nil, err
 	}
-	return jsonAnswer(http.StatusOK, stateOf(rec, run).view())
+	return held(r, stateOf(rec, run))
 }
 
 // rolloutView is how far a rollout has come, in JSON.

@@ -96,3 +96,28 @@ func TestARolloutIsShownBeforeItBegins(t *testing.T) {
 	w.problem(w.call(http.MethodPost, "/api/jobs/a/next-batch", ""), http.StatusConflict, "batch-not-waiting")
 	w.problem(w.call(http.MethodPut, "/api/jobs/b", strings.Replace(body, "12.5", "100", 1)), http.StatusBadRequest, "invalid-request")
 }
+
+// A run of a recurring job is paused, approved and moved on by itself; its schedule goes on.
+func TestTheRolloutOfOneRunOfARecurringJob(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, append(fleet("error", 5), fleet("ok", 25)...)...)
+	body := strings.TrimSuffix(nightly, "}") + `,"rollout":{"batches":[{"number":10},{"gate":{"successThresholdPercentage":80,"approval":true}}]}}`
+	r := w.call(http.MethodPut, "/api/jobs/nightly", body, "x-functions-key", "creator")
+	require.Equal(t, http.StatusAccepted, r.status, "%s", r.body)
+	w.clock.moveTo(w.clock.Now().Add(24 * time.Hour))
+	require.NoError(t, w.jobs.Tick(t.Context()))
+	run := func() map[string]any { return w.get("/api/jobs/nightly/runs")["runs"].([]any)[0].(map[string]any) }
+	path := "/api/jobs/nightly/runs/" + run()["runId"].(string)
+	w.until(func() bool { return run()["status"] == "paused" })
+	require.Equal(t, "running", w.call(http.MethodPost, path+"/next-batch", "").json(t)["status"])
+	require.Equal(t, "paused", w.call(http.MethodPost, path+"/pause", `{"note":"x"}`).json(t)["status"])
+	require.Equal(t, "running", w.call(http.MethodPost, path+"/resume", "").json(t)["status"])
+	w.problem(w.call(http.MethodPost, path+"/approve", `{"batch":2}`, "x-functions-key", "creator"), http.StatusForbidden, "own-approval")
+	r = w.call(http.MethodPost, path+"/approve", `{"batch":2}`, "x-functions-key", "other")
+	require.Equal(t, http.StatusOK, r.status, "%s", r.body)
+	w.finish()
+	require.Equal(t, "completed", run()["status"])
+	require.EqualValues(t, 25, run()["deviceJobStatistics"].(map[string]any)["succeededCount"])
+	require.Equal(t, "scheduled", w.get("/api/jobs/nightly")["status"])
+	w.problem(w.call(http.MethodPost, "/api/jobs/nightly/runs/nightly.abc.1/pause", ""), http.StatusNotFound, "unknown-run")
+}

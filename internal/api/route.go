@@ -98,6 +98,12 @@ func (h *handler) table() []route {
 		{[]string{"jobs", jobIDPart, "runs", runIDPart, "resume"}, map[string]endpoint{
 			http.MethodPost: {nil, h.resume},
 		}},
+		{[]string{"jobs", jobIDPart, "runs", runIDPart, "approve"}, map[string]endpoint{
+			http.MethodPost: {nil, h.approve},
+		}},
+		{[]string{"jobs", jobIDPart, "runs", runIDPart, "next-batch"}, map[string]endpoint{
+			http.MethodPost: {nil, h.nextBatch},
+		}},
 		{[]string{"jobs", jobIDPart, "runs", runIDPart, "executions"}, map[string]endpoint{
 			http.MethodGet: {[]string{"status", "pageSize", "continuationToken", "deviceId"}, h.executions},
 		}},

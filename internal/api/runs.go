@@ -36,6 +36,7 @@ type runView struct {
 	Selection           selection      `json:"selection"`
 	Blocked             *blockView     `json:"blocked,omitempty"`
 	Paused              *pauseView     `json:"paused,omitempty"`
+	RolloutStatus       *rolloutView   `json:"rolloutStatus,omitempty"`
 	Deliveries          []deliveryView `json:"deliveries,omitempty"`
 }
 
@@ -46,7 +47,7 @@ func (s state) runView() *runView {
 		RunID: s.rec.RunID, JobID: j.JobID, RunNumber: 1, Kind: schedule.Scheduled, ScheduledTime: j.StartTime,
 		Status: j.Status, StatusMessage: j.StatusMessage, StartTime: j.StartTime, StartedTime: j.StartedTime, EndTime: j.EndTime,
 		EndReason: j.EndReason, FailureReason: j.FailureReason, Statistics: j.Statistics,
-		ExecutionStatistics: j.ExecutionStatistics, FailureReasons: j.FailureReasons, Selection: j.Selection,
+		ExecutionStatistics: j.ExecutionStatistics, FailureReasons: j.FailureReasons, Selection: j.Selection, RolloutStatus: j.RolloutStatus,
 		Blocked: j.Blocked, Paused: j.Paused, Deliveries: j.Deliveries,
 	}
 	if o := s.rec.Occurrence; o != nil {
