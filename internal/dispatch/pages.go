@@ -14,7 +14,8 @@ const (
 	readAhead     = 4               // pages that wait for the planner
 	throttledPlan = 3 * time.Second // least wait before a throttled query is asked again
 	maxPatient    = 4               // stretches of a process that may wait that long without ending
-	maxQuerySlots = 8               // pages whose slots are reserved together
+	maxQuerySlots = 8               // pages whose slots are reserved together: as many as the allowance has in querySlots
+	querySlots    = 250 * time.Millisecond
 	queryLate     = 3 * time.Second // how late a message may come and keep its slot for a page
 )
 
@@ -83,7 +84,7 @@ func (r *reader) turn(ctx context.Context) error {
 		return nil
 	}
 	if len(r.slots) == 0 {
-		pages := min(maxQuerySlots, max(1, int(r.d.opts.Rates[pace.Queries])))
+		pages := min(maxQuerySlots, max(1, int(r.d.opts.Rates[pace.Queries]*querySlots.Seconds())))
 		g, err := r.d.pacer.reserve(ctx, pace.Queries, r.run, slices.Repeat([]int{1}, pages))
 		if err != nil {
 			return err
