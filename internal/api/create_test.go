@@ -32,7 +32,7 @@ func TestPutStoresTheJobAndSaysWhereItsEndIs(t *testing.T) {
 		"createdTime":         "2026-11-23T10:00:00.000Z", "startTime": "2026-11-23T11:00:00.000Z",
 		"deviceJobStatistics": map[string]any{"deviceCount": 0.0, "pendingCount": 0.0, "runningCount": 0.0, "succeededCount": 0.0, "failedCount": 0.0},
 		"executionStatistics": map[string]any{
-			"queued": 0.0, "inProgress": 0.0, "succeeded": 0.0, "failed": 0.0, "timedOut": 0.0, "rejected": 0.0, "canceled": 0.0, "removed": 0.0,
+			"queued": 0.0, "inProgress": 0.0, "succeeded": 0.0, "failed": 0.0, "timedOut": 0.0, "rejected": 0.0, "canceled": 0.0, "removed": 0.0, "inDoubt": 0.0,
 		},
 		"selection": map[string]any{"state": "pending", "deviceCount": 0.0},
 		"createdBy": map[string]any{"kind": "anonymous"},

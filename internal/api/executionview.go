@@ -52,7 +52,14 @@ func viewOf(e *job.Execution) executionView {
 // reasonText is the message of reasons that bring no text of their own.
 func reasonText(e *job.Execution) string {
 	switch e.Reason {
+	case job.StartTimedOut:
+		return "the device was not called within the job's timeout.notStarted"
+	case job.DeviceRejected:
+		return fmt.Sprintf("the device refused with status %d", e.StatusCode)
 	case job.DeviceError:
+		if e.StatusCode >= 200 && e.StatusCode < 300 {
+			return fmt.Sprintf("the device's answer, with status %d, is no success by the job's succeedOn", e.StatusCode)
+		}
 		return fmt.Sprintf("the device answered with status %d", e.StatusCode)
 	case job.NotStarted:
 		return "the job's time limit passed before the device was called"

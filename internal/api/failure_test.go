@@ -56,3 +56,27 @@ func TestADeviceThatWaitsForARetryShowsIt(t *testing.T) {
 	require.InDelta(t, 2, e["attempts"], 0)
 	require.Nil(t, e["nextAttemptTime"])
 }
+
+func TestAnswersMeanWhatTheJobSays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, append(fleet("error", 2), fleet("ok", 3)...)...)
+	rules := map[string]any{
+		"succeedOn": map[string]any{"statusCodes": []any{200.0, "400-499"}, "answer": map[string]any{"path": "device", "value": "ok-00001"}},
+		"rejectOn":  map[string]any{"statusCodes": []any{500.0}},
+		"timeout":   map[string]any{"notStarted": "PT2H", "inProgress": "PT20S"}, "deliveryGuarantee": "atMostOnce",
+	}
+	w.put("choosy", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"lockDoor"},"queryCondition":"*",
+		"succeedOn":{"statusCodes":[200,"400-499"],"answer":{"path":"device","value":"ok-00001"}},"rejectOn":{"statusCodes":[500]},
+		"timeout":{"notStarted":"PT2H","inProgress":"PT20S"},"deliveryGuarantee":"atMostOnce"}`)
+	w.finish()
+	got := w.get("/api/jobs/choosy")
+	for member, want := range rules {
+		require.Empty(t, cmp.Diff(want, got[member]), member)
+	}
+	states := got["executionStatistics"].(map[string]any)
+	require.Equal(t, []any{1.0, 2.0, 2.0}, []any{states["succeeded"], states["failed"], states["rejected"]})
+	rejected := w.get("/api/jobs/choosy/executions?status=rejected")["executions"].([]any)
+	require.Len(t, rejected, 2)
+	require.Equal(t, map[string]any{"code": "deviceRejected", "message": "the device refused with status 500"}, rejected[0].(map[string]any)["error"])
+	require.Equal(t, "=no", rejected[0].(map[string]any)["payload"])
+}

@@ -37,7 +37,7 @@ func TestLifeOfAJob(t *testing.T) {
 		"deviceCount": 159.0, "pendingCount": 0.0, "runningCount": 0.0, "succeededCount": 150.0, "failedCount": 9.0,
 	}, got["deviceJobStatistics"]))
 	require.Empty(t, cmp.Diff(map[string]any{
-		"queued": 0.0, "inProgress": 0.0, "succeeded": 150.0, "failed": 7.0, "timedOut": 2.0, "rejected": 0.0, "canceled": 0.0, "removed": 0.0,
+		"queued": 0.0, "inProgress": 0.0, "succeeded": 150.0, "failed": 7.0, "timedOut": 2.0, "rejected": 0.0, "canceled": 0.0, "removed": 0.0, "inDoubt": 0.0,
 	}, got["executionStatistics"]))
 	require.Empty(t, cmp.Diff(map[string]any{"deviceError": 4.0, "deviceOffline": 3.0, "deviceNoAnswer": 2.0}, got["failureReasons"]))
 	require.Empty(t, cmp.Diff(map[string]any{"state": "complete", "deviceCount": 159.0}, got["selection"]))

@@ -149,6 +149,14 @@ func TestDescriptionAgreesWithTheCode(t *testing.T) {
 	require.EqualValues(t, schedule.Duration(job.DefaultRetryMaxDelay).String(), again["maxDelay"].Value.Default)
 	require.Contains(t, again["until"].Value.Description, "PT1S to "+schedule.Duration(job.MaxRetryUntil).String())
 	require.Contains(t, again["delay"].Value.Description, "PT1S to "+schedule.Duration(job.MaxRetryDelay).String())
+	require.Equal(t, words(job.Guarantees()), schemas["DeliveryGuarantee"].Value.Enum)
+	rule := schemas["AnswerRule"].Value.Properties
+	require.EqualValues(t, job.MaxStatusRanges, *rule["statusCodes"].Value.MaxItems)
+	require.EqualValues(t, job.MaxAnswerPath, *rule["answer"].Value.Properties["path"].Value.MaxLength)
+	require.Contains(t, rule["answer"].Value.Properties["value"].Value.Description, fmt.Sprint(job.MaxAnswerValue))
+	bounds := schemas["Timeout"].Value.Properties
+	require.Contains(t, bounds["notStarted"].Value.Description, "PT1S to "+schedule.Duration(job.MaxNotStarted).String())
+	require.Contains(t, bounds["inProgress"].Value.Description, "PT1S to "+schedule.Duration(job.MaxInProgress).String())
 	callback := definition["notifications"].Value.Properties["callbackUrl"].Value
 	require.EqualValues(t, job.MaxCallbackURL, *callback.MaxLength)
 	require.EqualValues(t, job.MaxDeviceIDLen, *schemas["DeviceId"].Value.MaxLength)

@@ -183,5 +183,6 @@ func (s state) message() string {
 
 // unreached is the number of devices that the run ended without calling.
 func (s state) unreached() int {
-	return s.counts.ByReason[job.NotStarted] + s.counts.ByReason[job.JobCanceled] + s.counts.ByReason[job.JobAborted]
+	return s.counts.ByReason[job.NotStarted] + s.counts.ByReason[job.JobCanceled] + s.counts.ByReason[job.JobAborted] +
+		s.counts.ByReason[job.StartTimedOut]
 }

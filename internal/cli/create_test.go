@@ -41,6 +41,10 @@ func TestCreateSends(t *testing.T) {
 			args:    []string{"--id", "r", "--method", "m", "--query", "*", "--retries", "3", "--retry-delay", "30s", "--offline-until", "12h"},
 			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","retry":{"criteria":[{"failureType":"deviceOffline","until":"PT43200S","delay":"PT30S"},{"numberOfRetries":3,"delay":"PT30S"}]}}`,
 		},
+		"timeouts, at most once": {
+			args:    []string{"--id", "r", "--method", "m", "--query", "*", "--start-within", "2h", "--call-timeout", "20s", "--at-most-once"},
+			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","timeout":{"notStarted":"PT7200S","inProgress":"PT20S"},"deliveryGuarantee":"atMostOnce"}`,
+		},
 		"an explicit null is a payload": {
 			args:    []string{"--method", "m", "--payload", "null", "--query", "*"},
 			request: `POST /api/jobs {"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":null},"queryCondition":"*"}`,

@@ -17,8 +17,8 @@ func jobExecutionsEntry() entry {
 	return entry{
 		name: "job executions", args: "<job id>", summary: "show what became of each device of a job",
 		text: `
-Every device of a job is in exactly one state: queued, inProgress, succeeded, failed, timedOut, rejected, canceled or
-removed. REASON says why a device did not succeed, CODE is the status that it answered with, and ANSWER what it answered,
+Every device of a job is in exactly one state: queued, inProgress, succeeded, failed, timedOut, rejected, canceled,
+removed or inDoubt. REASON says why a device did not succeed, CODE is the status that it answered with, and ANSWER what it answered,
 or the text of the error.`,
 		example: `
 fleetjobs job executions reboot-42

@@ -16,6 +16,9 @@ type failureFlags struct {
 	retries      int
 	retryDelay   time.Duration
 	offlineUntil time.Duration
+	startWithin  time.Duration
+	callTimeout  time.Duration
+	atMostOnce   bool
 }
 
 func (f *failureFlags) flags(fs *flag.FlagSet) {
@@ -24,17 +27,25 @@ func (f *failureFlags) flags(fs *flag.FlagSet) {
 	fs.IntVar(&f.retries, "retries", 0, "how `many` times a device that failed or timed out is called again")
 	fs.DurationVar(&f.retryDelay, "retry-delay", 0, "how long before the first retry, 1m unless given; it doubles up to an hour")
 	fs.DurationVar(&f.offlineUntil, "offline-until", 0, "how long after the job's start devices that are offline are called again, as in 12h")
+	fs.DurationVar(&f.startWithin, "start-within", 0, "how long after the job's start a device must be called first; else it times out")
+	fs.DurationVar(&f.callTimeout, "call-timeout", 0, "how long one call may take, up to 10m; else the device times out")
+	fs.BoolVar(&f.atMostOnce, "at-most-once", false, "never call a device twice; one whose call was lost in a crash is inDoubt")
 }
 
 // failureFlagNames are the flags that do not go with a file.
 func failureFlagNames() []string {
-	return []string{"abort-at", "abort-min", "retries", "retry-delay", "offline-until"}
+	return []string{"abort-at", "abort-min", "retries", "retry-delay", "offline-until", "start-within", "call-timeout", "at-most-once"}
 }
 
 // failures puts the flags into the definition.
 func (c *jobCreate) failures(def *client.Definition) error {
-	if err := c.retry(def); err != nil {
-		return err
+	for _, step := range []func(*client.Definition) error{c.retry, c.timeout} {
+		if err := step(def); err != nil {
+			return err
+		}
+	}
+	if c.atMostOnce {
+		def.DeliveryGuarantee = "atMostOnce"
 	}
 	switch {
 	case c.given["abort-at"]:
@@ -79,4 +90,16 @@ func isoSeconds(flag string, d time.Duration) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("PT%dS", n), nil
+}
+
+func (c *jobCreate) timeout(def *client.Definition) error {
+	start, err := isoSeconds("start-within", c.startWithin)
+	if err != nil {
+		return err
+	}
+	call, err := isoSeconds("call-timeout", c.callTimeout)
+	if err == nil && start+call != "" {
+		def.Timeout = &client.Timeout{NotStarted: start, InProgress: call}
+	}
+	return err
 }

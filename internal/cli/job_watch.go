@@ -199,7 +199,7 @@ func (m *Main) summary(job *client.Job) error {
 
 // executionStates lists the states in the order in which people want to read the states.
 func executionStates() []string {
-	return []string{"succeeded", "failed", "timedOut", "rejected", "canceled", "removed", "inProgress", "queued"}
+	return []string{"succeeded", "failed", "timedOut", "rejected", "canceled", "removed", "inDoubt", "inProgress", "queued"}
 }
 
 // countRows gives a row for every count that is not zero: in the order of first, then the largest first.

@@ -26,6 +26,16 @@ type Definition struct {
 	Abort *Abort `json:"abort,omitempty"`
 	// Retry has devices called again that ended without success.
 	Retry *Retry `json:"retry,omitempty"`
+	// Timeout bounds how long a device may take.
+	Timeout *Timeout `json:"timeout,omitempty"`
+	// DeliveryGuarantee is atLeastOnce, the default, or atMostOnce.
+	DeliveryGuarantee string `json:"deliveryGuarantee,omitempty"`
+}
+
+// Timeout bounds how long a device may take; durations are ISO 8601.
+type Timeout struct {
+	NotStarted string `json:"notStarted,omitempty"` // from the start of the run to the first call
+	InProgress string `json:"inProgress,omitempty"` // of one call
 }
 
 // Retry says which failures have a device called again.

@@ -24,7 +24,7 @@ func (s *supervision) enqueue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		g, err := s.d.pacer.reserve(ctx, op.kind, s.run.ID, op.costs(sizes))
+		g, err := s.reserve(ctx, op, sizes)
 		if err != nil || len(g.slots) == 0 {
 			return err
 		}

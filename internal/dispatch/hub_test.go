@@ -19,6 +19,7 @@ type testHub struct {
 	first   time.Time
 	answer  func(id string, call int) (iothub.MethodResult, error)
 	query   func(continuation string) error
+	slow    func(ctx context.Context, id string) error // before a call is answered; nil is at once
 }
 
 func newTestHub() *testHub {
@@ -35,7 +36,7 @@ func (h *testHub) populate(n int) {
 	}
 }
 
-func (h *testHub) InvokeMethod(_ context.Context, id string, _ *iothub.Method) (iothub.MethodResult, error) {
+func (h *testHub) InvokeMethod(ctx context.Context, id string, _ *iothub.Method) (iothub.MethodResult, error) {
 	h.mu.Lock()
 	h.calls[id]++
 	n := h.calls[id]
@@ -44,6 +45,11 @@ func (h *testHub) InvokeMethod(_ context.Context, id string, _ *iothub.Method) (
 	}
 	answer := h.answer
 	h.mu.Unlock()
+	if h.slow != nil {
+		if err := h.slow(ctx, id); err != nil {
+			return iothub.MethodResult{}, err
+		}
+	}
 	return answer(id, n)
 }
 

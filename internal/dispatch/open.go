@@ -171,11 +171,17 @@ func (o *opening) open(now time.Time) {
 	o.opened, o.taken = nil, 0
 	for _, s := range o.shards {
 		s.Claim = job.Claim{}
+		if o.p.local.op.once {
+			s.Unmark()
+		}
 	}
 	for i := range min(o.room(), len(o.grant.slots)) {
 		s, slot := o.shards[i], o.grant.slots[i]
 		if i < o.mine && !slot.At.After(now.Add(slotAhead)) {
 			o.p.local.claim(s, now)
+			if o.p.local.op.once {
+				s.Mark(now)
+			}
 			o.taken++
 		}
 		size := len(s.Executions)

@@ -17,8 +17,10 @@ type operation struct {
 	kind pace.Operation // whose allowance a call uses
 	cost int            // how much of it
 
-	guard *guard     // nil without abort criteria
-	retry *job.Retry // nil without retry criteria
+	guard *guard        // nil without abort criteria
+	retry *job.Retry    // nil without retry criteria
+	once  bool          // no device is called twice
+	limit time.Duration // of one call, 0 without
 }
 
 // operation reads the run's job and prepares its operation.
@@ -30,7 +32,10 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 		}
 		op, err := d.callOf(rec)
 		if err == nil {
-			op.guard, op.retry = newGuard(rec.Abort), rec.Retry
+			op.guard, op.retry, op.once = newGuard(rec.Abort), rec.Retry, rec.Once()
+			if rec.Timeout != nil {
+				op.limit = time.Duration(rec.Timeout.InProgress)
+			}
 		}
 		return op, err
 	})
@@ -40,7 +45,7 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 func (d *Dispatcher) callOf(rec *job.Record) (*operation, error) {
 	switch rec.Type {
 	case job.TypeMethod:
-		return d.methodOperation(rec.Method)
+		return d.methodOperation(rec.Method, rec.Judge)
 	case job.TypeTwin:
 		return d.twinOperation(rec.UpdateTwin)
 	}
@@ -63,7 +68,7 @@ func (d *Dispatcher) record(ctx context.Context, run *job.Run) (*job.Record, err
 	return rec, nil
 }
 
-func (d *Dispatcher) methodOperation(m *job.Method) (*operation, error) {
+func (d *Dispatcher) methodOperation(m *job.Method, judge func(status int, answer []byte) job.Outcome) (*operation, error) {
 	method, err := iothub.NewMethod(m.Name, m.Payload,
 		time.Duration(m.ResponseTimeoutInSeconds)*time.Second, time.Duration(m.ConnectTimeoutInSeconds)*time.Second)
 	if err != nil {
@@ -75,11 +80,7 @@ func (d *Dispatcher) methodOperation(m *job.Method) (*operation, error) {
 		if err != nil {
 			return job.Outcome{}, err
 		}
-		o := job.Outcome{State: job.Succeeded, StatusCode: result.Status, Answer: result.Payload}
-		if result.Status < 200 || result.Status > 299 {
-			o.State, o.Reason = job.Failed, job.DeviceError
-		}
-		return o, nil
+		return judge(result.Status, result.Payload), nil
 	}}, nil
 }
 

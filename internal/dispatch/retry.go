@@ -23,9 +23,13 @@ func (w *worker) todo(probe bool) []int {
 	now := w.d.now()
 	var due []int
 	for i := range w.shard.Executions {
-		if w.shard.Executions[i].Due(now) {
+		e := &w.shard.Executions[i]
+		if e.Due(now) && (!w.op.once || e.State == job.InProgress) { // what is not marked is for the next slice
 			due = append(due, i)
 		}
+	}
+	if w.op.once {
+		return due
 	}
 	for i := range w.shard.Executions {
 		if probe && due == nil && !w.shard.Executions[i].State.Final() {

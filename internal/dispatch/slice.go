@@ -49,6 +49,9 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if op.guard.saw(run); op.guard.holds() != nil {
 		return d.send(ctx, m, heldAgain)
 	}
+	if run.TooLate(now) {
+		shard.EndUncalled(now)
+	}
 	if d.sleeps(shard) && !m.Probe {
 		return d.park(ctx, shard)
 	}
@@ -58,7 +61,7 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if early := m.early(now); early > hold {
 		return d.send(ctx, m, early)
 	}
-	if err := d.claim(ctx, shard, in.Owner); err != nil || shard.Closed {
+	if err := d.claim(ctx, shard, claimant{in.Owner, op.once}); err != nil || shard.Closed {
 		if errors.Is(err, job.ErrConflict) {
 			return d.send(ctx, m, d.opts.Lease+time.Second)
 		}
@@ -70,14 +73,20 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 }
 
 // claim takes a shard for owner, or closes it when too many of its workers died.
-func (d *Dispatcher) claim(ctx context.Context, shard *job.Shard, owner string) error {
+func (d *Dispatcher) claim(ctx context.Context, shard *job.Shard, by claimant) error {
 	now := d.now()
+	if by.once {
+		shard.Doubt(now)
+	}
 	shard.Interrupted()
-	shard.Claim = shard.Claim.Take(owner, now, d.opts.Lease)
+	shard.Claim = shard.Claim.Take(by.owner, now, d.opts.Lease)
 	if shard.Claim.Lost > maxLost {
 		shard.EndRest(job.Outcome{State: job.Failed, Reason: job.Abandoned, Answer: []byte(abandoned)}, now)
 		d.observe.abandoned(ctx, shard)
 		return d.store.CloseShard(ctx, shard)
+	}
+	if by.once {
+		return d.claimOnce(ctx, shard, now)
 	}
 	return d.store.ClaimShard(ctx, shard)
 }
@@ -87,7 +96,11 @@ func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard 
 	if slot := m.slot(); !slot.At.IsZero() && d.now().Sub(slot.At) <= slotLate {
 		return m, nil
 	}
-	g, err := d.pacer.reserve(ctx, op.kind, m.Run, op.costs([]int{shard.Ready(d.now())}))
+	ready := shard.Ready(d.now())
+	if ready == 0 {
+		return m.in(pace.Slot{}), nil
+	}
+	g, err := d.pacer.reserve(ctx, op.kind, m.Run, op.costs([]int{ready}))
 	if err != nil {
 		return m, err
 	}

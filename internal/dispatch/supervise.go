@@ -316,7 +316,12 @@ func (s *supervision) blocked(ctx context.Context) error {
 // idle gives an open shard that no worker holds, nil when there is none: a held one would keep a probe waiting for as long
 // as its slowest call.
 func (s *supervision) idle(ctx context.Context) (*tablestore.Underway, error) {
-	for i, u := range s.open[:min(len(s.open), maxChecks)] {
+	looked, sleeping := 0, s.asleep()
+	for i, u := range s.open {
+		if u.WakeAt.After(s.now) && sleeping < len(s.open) || looked == maxChecks {
+			continue
+		}
+		looked++
 		shard, err := s.d.store.Shard(ctx, s.run.ID, u.Number)
 		if err != nil {
 			return nil, err
@@ -362,6 +367,9 @@ func (s *supervision) closeIdle(ctx context.Context) error {
 			shard, err := s.d.store.Shard(ctx, s.run.ID, u.Number)
 			if err != nil || shard.Closed || shard.Claim.Live(s.now) {
 				return err
+			}
+			if s.run.Failure.Once() {
+				shard.Doubt(s.now)
 			}
 			for i := range shard.Executions {
 				if e := &shard.Executions[i]; e.State == job.InProgress { // its worker died: it may have been reached

@@ -163,14 +163,17 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 			return
 		}
 		started := w.d.now()
-		w.update(func() { e.Begin(started) })
-		outcome, err := w.attempt(ctx, e.DeviceID)
+		if w.run.TooLate(started) && w.endUncalled(e) {
+			return
+		}
+		w.update(func() { w.begin(e, started) })
+		outcome, err := w.limited(ctx, e.DeviceID)
 		v := final
 		if err != nil {
 			v, outcome = judge(err)
 		}
 		if v == throttled {
-			w.update(e.Undo)
+			w.update(func() { w.undo(e) })
 			w.d.gate.throttled(started, waitOf(err))
 			if err := w.d.pacer.throttled(ctx, w.op.kind, waitOf(err)); err != nil {
 				w.log.Warn("the ledger did not learn that the hub throttles; the next refusal tells it", "error", err)
@@ -201,6 +204,9 @@ func (w *worker) settle(e *job.Execution, v verdict, outcome job.Outcome, err er
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dirty = true
+	if w.op.once {
+		v, outcome = onceOnly(v, outcome, err)
+	}
 	switch {
 	case v == hubFault:
 		e.Undo()
@@ -292,6 +298,9 @@ func (w *worker) flush(ctx context.Context, now time.Time) error {
 
 // finish stores how the slice ended. All calls have ended.
 func (w *worker) finish(ctx context.Context, m message) error {
+	if w.op.once {
+		w.shard.Unmark()
+	}
 	run, err := w.d.runs.get(ctx, w.shard.RunID, runAge)
 	if err == nil && (run.Status == job.StatusStopping || run.Status.Ended()) {
 		w.shard.EndRest(run.Unreached(), w.d.now())

@@ -50,10 +50,12 @@ func AbortActions() []AbortAction { return []AbortAction{AbortCancel, AbortPause
 
 // Executed is the number of executions that ended after their device was called.
 func (c Counts) Executed() int {
-	return c.ByState[Succeeded] + c.ByState[Failed] + c.ByState[Rejected] + c.calledTimedOut()
+	return c.ByState[Succeeded] + c.ByState[Failed] + c.ByState[Rejected] + c.ByState[InDoubt] + c.calledTimedOut()
 }
 
-func (c Counts) calledTimedOut() int { return c.ByState[TimedOut] - c.ByReason[NotStarted] }
+func (c Counts) calledTimedOut() int {
+	return c.ByState[TimedOut] - c.ByReason[NotStarted] - c.ByReason[StartTimedOut]
+}
 
 // failures counts the executed ones that t stands for.
 func (c Counts) failures(t FailureType) int {

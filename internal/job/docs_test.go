@@ -264,6 +264,13 @@ var limits = []limit{
 	{"MaxRetryFactor", "`factor` of a retry", fmt.Sprintf("1 to %d", job.MaxRetryFactor)},
 	{"DefaultRetryFactor", "`factor`, unless given", fmt.Sprint(job.DefaultRetryFactor)},
 	{"DefaultRetryJitter", "`jitter`, unless given", fmt.Sprint(job.DefaultRetryJitter) + "; it is from 0 to 1"},
+	{"MaxNotStarted", "`timeout.notStarted`, from the start of the run", fmt.Sprintf("PT1S to %s", schedule.Duration(job.MaxNotStarted))},
+	{"MaxInProgress", "`timeout.inProgress`, of one call", fmt.Sprintf("PT1S to %s", schedule.Duration(job.MaxInProgress))},
+	{"MaxStatusRanges", "`statusCodes` of `succeedOn` and `rejectOn`", fmt.Sprintf("1 to %d", job.MaxStatusRanges)},
+	{"MinStatusCode", "a status, least", fmt.Sprint(job.MinStatusCode)},
+	{"MaxStatusCode", "a status, greatest", fmt.Sprint(job.MaxStatusCode)},
+	{"MaxAnswerPath", "`answer.path` of `succeedOn` and `rejectOn`", "1 to " + bytesOf(job.MaxAnswerPath)},
+	{"MaxAnswerValue", "`answer.value` of both", bytesOf(job.MaxAnswerValue) + " of JSON: a string, number, boolean or null"},
 	{"AnswerLimit", "answer or error kept for each device", bytesOf(job.AnswerLimit) + "; a longer one is cut and marked"},
 	{"ShardSize", "devices of a run that are stored and carried out together", fmt.Sprint(job.ShardSize)},
 }

@@ -109,5 +109,5 @@ func (e *Execution) ErrorText() string {
 }
 
 func (e *Execution) answered() bool {
-	return e.Reason == NoReason || e.Reason == DeviceError
+	return e.Reason == NoReason || e.Reason == DeviceError || e.Reason == DeviceRejected
 }

@@ -17,6 +17,13 @@ type FailurePolicy struct {
 	Abort *Abort `json:"abort,omitempty"`
 	// Retry has devices called again.
 	Retry *Retry `json:"retry,omitempty"`
+	// Timeout bounds how long executions take.
+	Timeout *Timeout `json:"timeout,omitempty"`
+	// SucceedOn and RejectOn say which answers of a device to a method mean success, 200 to 299 by default, and refusal.
+	SucceedOn *AnswerRule `json:"succeedOn,omitempty"`
+	RejectOn  *AnswerRule `json:"rejectOn,omitempty"`
+	// DeliveryGuarantee is AtLeastOnce or, the same, "", or AtMostOnce.
+	DeliveryGuarantee DeliveryGuarantee `json:"deliveryGuarantee,omitempty"`
 }
 
 // orNil gives p for a run to keep, nil when it says nothing.
@@ -40,15 +47,29 @@ const (
 	MaxRetryFactor       = 10
 	DefaultRetryFactor   = 2
 	DefaultRetryJitter   = 0.1
+	MaxNotStarted        = 366 * 24 * time.Hour
+	MaxInProgress        = 10 * time.Minute // the longest call that IoT Hub allows
+	MaxStatusRanges      = 50
+	MinStatusCode        = -1 << 31
+	MaxStatusCode        = 1<<31 - 1
+	MaxAnswerPath        = 256
+	MaxAnswerValue       = 256
 )
 
 // failurePolicy reads the members that FailurePolicy names.
 func (o *object) failurePolicy() FailurePolicy {
-	return FailurePolicy{Abort: o.abort(), Retry: o.retry(!o.has("maxExecutionTimeInSeconds"))}
+	p := FailurePolicy{
+		Abort: o.abort(), Retry: o.retry(!o.has("maxExecutionTimeInSeconds")), Timeout: o.timeout(),
+		SucceedOn: o.answerRule("succeedOn"), RejectOn: o.answerRule("rejectOn"),
+	}
+	p.DeliveryGuarantee = o.guarantee(p.Retry)
+	return p
 }
 
 // failureMembers are the names of FailurePolicy's members.
-func failureMembers() []string { return []string{"abort", "retry"} }
+func failureMembers() []string {
+	return []string{"abort", "retry", "timeout", "succeedOn", "rejectOn", "deliveryGuarantee"}
+}
 
 // objects reads an array of 1 to most objects; the wrong ones among them are nil.
 func (o *object) objects(name string, most int) []*object {

@@ -52,7 +52,7 @@ func (t RetryType) fits(o Outcome) bool {
 	case RetryType(o.State.String()):
 		return true
 	}
-	return o.State != Rejected && string(t) == o.Reason.String()
+	return (o.State == Failed || o.State == TimedOut) && string(t) == o.Reason.String()
 }
 
 // Next gives when e, whose last attempt came to o at now, is called again in run; false when that was its end. share, from 0 to
@@ -94,7 +94,7 @@ func (e *Execution) Waiting() bool { return e.State == Queued && !e.NextAttemptA
 // last is the outcome of the last attempt of an execution that waits.
 func (e *Execution) last() Outcome {
 	o := Outcome{State: Failed, Reason: e.Reason, StatusCode: e.StatusCode, Answer: e.Answer}
-	if e.Reason == DeviceNoAnswer {
+	if e.Reason == DeviceNoAnswer || e.Reason == ProgressTimedOut {
 		o.State = TimedOut
 	}
 	return o

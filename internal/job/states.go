@@ -17,11 +17,12 @@ const (
 	Rejected                         // the device refused the operation
 	Canceled                         // the job was cancelled, by a person or an abort criterion, before the device was called
 	Removed                          // the device left the target before it was called
+	InDoubt                          // called, or about to be, by a worker that died; not called again (deliveryGuarantee atMostOnce)
 	executionStates
 )
 
 var executionStateNames = [executionStates]string{
-	"queued", "inProgress", "succeeded", "failed", "timedOut", "rejected", "canceled", "removed",
+	"queued", "inProgress", "succeeded", "failed", "timedOut", "rejected", "canceled", "removed", "inDoubt",
 }
 
 // String gives the API's word for s.
@@ -60,7 +61,7 @@ func (s ExecutionState) Final() bool { return s != Queued && s != InProgress }
 // executionTransitions is the one table of what may follow what; docs/states.md shows it.
 var executionTransitions = [executionStates][]ExecutionState{
 	Queued:     {InProgress, Failed, TimedOut, Canceled, Removed},
-	InProgress: {Queued, Succeeded, Failed, TimedOut, Rejected, Canceled},
+	InProgress: {Queued, Succeeded, Failed, TimedOut, Rejected, Canceled, InDoubt},
 }
 
 // CanBecome reports whether an execution in s may go to next. Staying is not a transition.
@@ -135,7 +136,7 @@ const (
 	DeviceOffline           // the device was not connected within the connect timeout (IoT Hub 404103)
 	DeviceNotFound          // the hub does not know the device, or it is disabled (404001)
 	DeviceNoAnswer          // the device did not answer within the response timeout (504101); it may have executed
-	DeviceError             // the device answered with a status outside 200-299
+	DeviceError             // the device's answer is no success: a status outside 200-299, or as the job's succeedOn says
 	UnreadableAnswer        // the device's answer was not JSON (502101); it has executed
 	RequestRejected         // the hub refused the request itself (400, 413)
 	HubError                // the hub failed again and again (5xx); the device may have executed
@@ -144,12 +145,17 @@ const (
 	JobCanceled             // the job was cancelled before the device was called
 	Abandoned               // the workers that called it died too often; the device may have executed
 	JobAborted              // an abort criterion of the job was met before the device was called
+	DeviceRejected          // the device answered as the job's rejectOn says
+	StartTimedOut           // the device was not called within the job's timeout.notStarted
+	ProgressTimedOut        // the call took longer than the job's timeout.inProgress; the device may have executed
+	OutcomeUnknown          // the worker that called it died; the device may have executed and is not called again
 	reasons
 )
 
 var reasonNames = [reasons]string{
 	"", "deviceOffline", "deviceNotFound", "deviceNoAnswer", "deviceError", "unreadableAnswer", "requestRejected",
 	"hubError", "connectionLost", "notStarted", "jobCanceled", "abandoned", "jobAborted",
+	"deviceRejected", "startTimedOut", "progressTimedOut", "outcomeUnknown",
 }
 
 // String gives the API's word for r; NoReason is "".

@@ -13,14 +13,15 @@ import (
 // What may follow what. Rows are the state before, columns the state after, in the order of the rows; x is allowed.
 const (
 	executionMatrix = `
-		queued      . x . x x . x x
-		inProgress  x . x x x x x .
-		succeeded   . . . . . . . .
-		failed      . . . . . . . .
-		timedOut    . . . . . . . .
-		rejected    . . . . . . . .
-		canceled    . . . . . . . .
-		removed     . . . . . . . .`
+		queued      . x . x x . x x .
+		inProgress  x . x x x x x . x
+		succeeded   . . . . . . . . .
+		failed      . . . . . . . . .
+		timedOut    . . . . . . . . .
+		rejected    . . . . . . . . .
+		canceled    . . . . . . . . .
+		removed     . . . . . . . . .
+		inDoubt     . . . . . . . . .`
 	runMatrix = `
 		scheduled   . x . x . . . x
 		running     . . x x x x . .
@@ -75,7 +76,7 @@ func TestStatesThatAreNone(t *testing.T) {
 	none := job.ExecutionState(len(job.ExecutionStates()))
 	require.False(t, none.Known())
 	require.False(t, none.CanBecome(job.Queued))
-	require.Equal(t, "executionState(8)", none.String())
+	require.Equal(t, "executionState(9)", none.String())
 	_, ok := job.ParseExecutionState("Queued")
 	require.False(t, ok, "names are exact")
 	require.False(t, job.Status("done").CanBecome(job.StatusRunning))
@@ -92,7 +93,7 @@ func TestReasonsHaveDistinctNames(t *testing.T) {
 	}
 	beyond := job.Reason(len(job.Reasons()) + 1)
 	require.False(t, beyond.Known())
-	require.Equal(t, "reason(13)", beyond.String())
+	require.Equal(t, "reason(17)", beyond.String())
 }
 
 func TestRunTransitions(t *testing.T) {
