@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/twin"
 )
 
@@ -74,6 +75,9 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, _ string) *failure
 
 // applyBulk carries out one operation. Modes are matched in any case, since clients differ.
 func (s *Server) applyBulk(d bulkDevice) *failure {
+	if !registry.ValidID(d.ID) {
+		return argumentInvalid("%q is no device id", d.ID)
+	}
 	etag, twinETag := condition(d.ETag), condition(d.TwinETag)
 	switch strings.ToLower(d.Mode) {
 	case "create":

@@ -218,14 +218,6 @@ func (s *Server) purgeCommands(w http.ResponseWriter, _ *http.Request, id string
 	return nil
 }
 
-func (s *Server) listModules(w http.ResponseWriter, _ *http.Request, id string) *failure {
-	if _, ok := s.registry.Get(id); !ok {
-		return deviceNotFound(id)
-	}
-	s.answer(w, http.StatusOK, []byte("[]"))
-	return nil
-}
-
 func (s *Server) deviceStatistics(w http.ResponseWriter, _ *http.Request, _ string) *failure {
 	total, disabled := 0, 0
 	for device := range s.registered() {

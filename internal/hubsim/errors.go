@@ -37,7 +37,7 @@ func unauthorized() *failure {
 }
 
 func deviceNotFound(id string) *failure {
-	return &failure{status: http.StatusNotFound, name: "DeviceNotFound", number: 404001, text: id}
+	return &failure{status: http.StatusNotFound, name: "DeviceNotFound", number: 404001, text: id} // of modules too
 }
 
 func preconditionFailed(text string) *failure {

@@ -15,7 +15,7 @@ import (
 type action struct {
 	op     fault.Operation
 	needed permission
-	id     string // of the device; empty for requests that are not for one
+	id     string // of the device or module, see registry.ModuleID; empty for requests that are not for one
 	// run answers the request, or returns a failure to be answered.
 	run handler
 }
@@ -65,6 +65,9 @@ func split(escaped string) ([]string, error) {
 		text, err := url.PathUnescape(segment)
 		if err != nil {
 			return nil, err
+		}
+		if strings.Contains(text, "/") { // in no id
+			return nil, errSegment
 		}
 		segments[i] = text
 	}
@@ -171,6 +174,8 @@ func (d *discard) Header() http.Header {
 }
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(int)             {}
+
+var errSegment = errors.New("a segment holds a slash")
 
 var errTooLarge = errors.New("the body is too large")
 

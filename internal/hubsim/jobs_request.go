@@ -158,7 +158,7 @@ func (s *Server) twinJob(text json.RawMessage) (deviceCall, *failure) {
 // jobFleet is the simulator as its own jobs see it.
 type jobFleet Server
 
-// Select implements jobsim.Fleet. A condition over modules chooses none, since there are none.
+// Select implements jobsim.Fleet. Modules have the ids of registry.ModuleID.
 func (f *jobFleet) Select(condition string) ([]string, error) {
 	c, err := twinquery.ParseCondition(condition)
 	if syntax, ok := errors.AsType[*twinquery.SyntaxError](err); ok {
@@ -167,16 +167,13 @@ func (f *jobFleet) Select(condition string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Source != twinquery.Devices {
-		return nil, nil
-	}
 	for _, unknown := range c.Unknown {
 		if unknown.Kind != twinquery.UnknownField && !f.opt.LenientQueries {
 			return nil, parseFailure(unknown.Line, unknown.Column, unknown.Text)
 		}
 	}
 	var ids []string
-	for _, device := range f.registry.Sorted() {
+	for _, device := range (*Server)(f).sorted(c.Source) {
 		if v, listed := device.Indexed(); listed && c.Match(&v, f.opt.Query) {
 			ids = append(ids, v.ID)
 		}

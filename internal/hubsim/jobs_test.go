@@ -111,7 +111,6 @@ func TestQueriesOverJobsFilterAndPage(t *testing.T) {
 	require.Positive(t, failed)
 	require.Equal(t, failed, count("SELECT * FROM devices.jobs WHERE jobId = 'a' AND error.code = 'DeviceNotOnline'"))
 	require.Equal(t, 100, count("SELECT * FROM devices.jobs WHERE devices.jobs.createdTimeUtc > '2016-09-01'"))
-	require.Empty(t, ids(h.pages("SELECT * FROM devices.modules", 10, nil)), "there are no modules")
 }
 
 func TestJobsOfTheFutureAreScheduledAndCancelled(t *testing.T) {

@@ -2,6 +2,7 @@ package hubsim
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/jobsim"
 	"github.com/fleetjobs/fleetjobs/internal/twinquery"
@@ -43,6 +44,7 @@ type rowDocument jobsim.Row
 
 type rowJSON struct {
 	DeviceID string `json:"deviceId"`
+	ModuleID string `json:"moduleId,omitempty"` // a guess
 	JobID    string `json:"jobId"`
 	Type     string `json:"jobType"`
 	Status   string `json:"status"`
@@ -63,8 +65,9 @@ type methodResponse struct {
 }
 
 func (d *rowDocument) json() rowJSON {
+	device, module, _ := strings.Cut(d.DeviceID, "/")
 	row := rowJSON{
-		DeviceID: d.DeviceID, JobID: d.JobID, Type: d.Type, Status: d.Status, Start: zoneless(d.Start),
+		DeviceID: device, ModuleID: module, JobID: d.JobID, Type: d.Type, Status: d.Status, Start: zoneless(d.Start),
 		Created: quoted(d.Created), Updated: quoted(d.Updated), Error: d.Outcome.Fault,
 	}
 	if !d.End.IsZero() {
@@ -93,7 +96,8 @@ func (d *rowDocument) Lookup(path []string) (any, bool) {
 		case "jobId":
 			return d.JobID, true
 		case "deviceId":
-			return d.DeviceID, true
+			device, _, _ := strings.Cut(d.DeviceID, "/")
+			return device, true
 		case "status":
 			return d.Status, true
 		case "jobType":

@@ -44,7 +44,6 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request, _ string) *failur
 	}
 	p.size, p.repeat = s.injector.Page(size)
 	switch {
-	case q.Source == twinquery.Modules: // they are not simulated: there are none
 	case p.size == 0:
 		p.next = &p.from
 	case q.Source == twinquery.Jobs:
@@ -119,10 +118,10 @@ func (s *Server) pageSize(r *http.Request) (int, *failure) {
 	return min(n, s.opt.PageCap), nil
 }
 
-// selectRows fills a page with one row per device, in the order of their ids. It looks ahead for one more row, so that the last
+// selectRows fills a page with one row per device or module, in the order of their ids. It looks ahead for one more row, so that the last
 // page has no continuation.
 func (s *Server) selectRows(p *page) {
-	devices := s.registry.Sorted()
+	devices := s.sorted(p.q.Source)
 	first := sort.Search(len(devices), func(i int) bool {
 		return devices[i].ID() > p.from.After || p.from.Repeat && devices[i].ID() == p.from.After
 	})
@@ -165,7 +164,7 @@ func (p *page) add(v *registry.View) {
 // aggregate fills a page with the rows of an aggregate query, which are computed again for every page.
 func (s *Server) aggregate(p *page) {
 	row := 0
-	for values := range p.q.Run(s.documents(), s.opt.Query) {
+	for values := range p.q.Run(s.documents(p.q.Source), s.opt.Query) {
 		row++
 		if row <= p.from.Returned {
 			continue
@@ -182,11 +181,19 @@ func (s *Server) aggregate(p *page) {
 	}
 }
 
-// documents yields every listed device. The document is the same each time, with other content.
-func (s *Server) documents() iter.Seq[twinquery.Document] {
+// sorted returns the devices or modules that a query or condition reads.
+func (s *Server) sorted(source twinquery.Source) []*registry.Device {
+	if source == twinquery.Modules {
+		return s.registry.SortedModules()
+	}
+	return s.registry.Sorted()
+}
+
+// documents yields every listed device or module. The document is the same each time, with other content.
+func (s *Server) documents(source twinquery.Source) iter.Seq[twinquery.Document] {
 	return func(yield func(twinquery.Document) bool) {
 		var v registry.View
-		for _, device := range s.registry.Sorted() {
+		for _, device := range s.sorted(source) {
 			var listed bool
 			if v, listed = device.Indexed(); listed && !yield(&v) {
 				return

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
 )
 
 // route finds the action for the segments of a path.
@@ -33,6 +34,9 @@ func (s *Server) route(method string, segments []string) (action, *failure) {
 }
 
 func routeTwin(method, id string, rest []string) (a action, known bool) {
+	if len(rest) >= 2 && rest[0] == "modules" {
+		id, rest = registry.ModuleID(id, rest[1]), rest[2:]
+	}
 	switch {
 	case len(rest) == 0:
 		a = action{op: fault.TwinUpdate, needed: serviceConnect, id: id}
@@ -51,8 +55,6 @@ func routeTwin(method, id string, rest []string) (a action, known bool) {
 			a.run = (*Server).invokeMethod
 		}
 		return a, true
-	case len(rest) >= 2 && rest[0] == "modules":
-		return action{op: fault.TwinRead, needed: serviceConnect, id: id, run: (*Server).moduleMissing}, true
 	}
 	return a, false
 }
@@ -78,9 +80,22 @@ func routeDevices(method string, rest []string) (a action, known bool) {
 		}
 		return a, true
 	case len(rest) == 3 && rest[1] == "modules":
-		return action{op: fault.Registry, needed: registryRead, id: rest[0], run: (*Server).moduleMissing}, true
+		return routeModule(method, registry.ModuleID(rest[0], rest[2])), true
 	}
 	return a, false
+}
+
+func routeModule(method, id string) action {
+	a := action{op: fault.Registry, needed: registryWrite, id: id}
+	switch method {
+	case http.MethodGet:
+		a.needed, a.run = registryRead, (*Server).getModule
+	case http.MethodPut:
+		a.run = (*Server).putModule
+	case http.MethodDelete:
+		a.run = (*Server).deleteModule
+	}
+	return a
 }
 
 func routeAllDevices(method string) action {

@@ -78,12 +78,3 @@ func condition(etag string) string {
 	}
 	return etag
 }
-
-// moduleMissing answers everything about modules, which are not simulated.
-func (s *Server) moduleMissing(_ http.ResponseWriter, r *http.Request, id string) *failure {
-	if strings.HasPrefix(r.URL.Path, "/twins/") {
-		// The service calls an unknown module's twin an unknown device.
-		return deviceNotFound(id)
-	}
-	return &failure{status: http.StatusNotFound, name: "ModuleNotFound", number: 404010, text: "Module not found on device " + id}
-}

@@ -20,7 +20,7 @@ func (s rowState) String() string {
 
 // row is a device of a job.
 type row struct {
-	id               string
+	id               string // of a module: device, slash, module
 	state            rowState
 	created, updated int64 // nanoseconds since 1970
 	outcome          Outcome
@@ -33,7 +33,9 @@ type Position struct {
 
 // Row is a device of a job at one instant.
 type Row struct {
-	JobID, Type, DeviceID string
+	JobID, Type string
+	// DeviceID is that of the device, or of a module: device, slash, module.
+	DeviceID string
 	// Status is pending, running, completed or failed.
 	Status           string
 	Created, Updated time.Time

@@ -3,13 +3,14 @@ package registry
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/twin"
 )
 
-// Device is a registered device. It is safe for concurrent use.
+// Device is a registered device or module. It is safe for concurrent use.
 type Device struct {
 	id         string
 	generation int64 // creation time in units of 100 ns since year 1, as the hub's generationId
@@ -35,8 +36,14 @@ type indexed struct {
 	view View
 }
 
-// ID returns the device's id.
+// ID returns the device's id, or what [ModuleID] makes of a module's.
 func (d *Device) ID() string { return d.id }
+
+// owner returns the id of the device itself, or of the one that the module is on.
+func (d *Device) owner() string {
+	owner, _, _ := strings.Cut(d.id, "/")
+	return owner
+}
 
 // View returns what the device looks like now.
 func (d *Device) View() View {
@@ -46,7 +53,7 @@ func (d *Device) View() View {
 }
 
 func (d *Device) view() View {
-	connected := d.link != nil && !d.registry.options.Offline(d.id)
+	connected := d.link != nil && !d.registry.options.Offline(d.owner())
 	return View{
 		ID: d.id, Identity: d.identity, Twin: d.twin, Connected: connected, StateChanged: d.connected,
 		LastActivity: d.lastActivity, Generation: d.generation, version: d.version,
@@ -128,7 +135,7 @@ func (d *Device) Update(p twin.Patch, replace bool, ifMatch string) (View, error
 	d.changed(false)
 	view, link := d.view(), d.link
 	d.mu.Unlock()
-	if p.Desired.Set && link != nil && !d.registry.options.Offline(d.id) {
+	if p.Desired.Set && link != nil && !d.registry.options.Offline(d.owner()) {
 		n := Notice{Values: p.Desired.Values, Version: next.Desired.Version}
 		if replace {
 			n.Values = next.Desired.Values
@@ -220,7 +227,7 @@ func (d *Device) Link(ctx context.Context, wait time.Duration) Link {
 	for {
 		d.mu.Lock()
 		link := d.link
-		offline := d.registry.options.Offline(d.id)
+		offline := d.registry.options.Offline(d.owner())
 		if link != nil && !offline && link.Ready() {
 			d.mu.Unlock()
 			return link

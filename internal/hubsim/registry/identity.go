@@ -32,6 +32,7 @@ type Identity struct {
 	Thumbprints Thumbprints
 	EdgeCapable bool
 	Scope       string
+	ManagedBy   string // of modules
 }
 
 // Status returns "enabled" or "disabled".
@@ -52,7 +53,10 @@ func (id *Identity) Authentication() string {
 
 const idExtras = "-:.+%_#*?!(),=@;$'"
 
-// ValidID reports whether a text can be a device id: up to 128 ASCII letters, digits and some punctuation.
+// ModuleID returns the id that a module has here. No device has such an id, since theirs hold no slash.
+func ModuleID(device, module string) string { return device + "/" + module }
+
+// ValidID reports whether a text can be the id of a device, or a module's own: up to 128 ASCII letters, digits and some punctuation.
 func ValidID(id string) bool {
 	if id == "" || len(id) > 128 {
 		return false

@@ -3,14 +3,15 @@ package registry
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/twin"
 )
 
-// View is a device at one instant. It is a twinquery.Document; nothing it holds may be changed.
+// View is a device or module at one instant. It is a twinquery.Document; nothing it holds may be changed.
 type View struct {
-	ID           string
+	ID           string // of a module as [ModuleID] gives it
 	Identity     *Identity
 	Twin         twin.Twin
 	Connected    bool
@@ -19,6 +20,18 @@ type View struct {
 	Generation   int64
 
 	version uint32
+}
+
+// DeviceID returns the id of the device, of a module that of its device.
+func (v *View) DeviceID() string {
+	device, _, _ := strings.Cut(v.ID, "/")
+	return device
+}
+
+// ModuleID returns a module's own id, empty of devices.
+func (v *View) ModuleID() string {
+	_, module, _ := strings.Cut(v.ID, "/")
+	return module
 }
 
 // ConnectionState returns "Connected" or "Disconnected".
@@ -71,7 +84,10 @@ func (v *View) lookupProperties(path []string) (any, bool) {
 func (v *View) system(name string) (any, bool) {
 	switch name {
 	case "deviceId":
-		return v.ID, true
+		return v.DeviceID(), true
+	case "moduleId":
+		module := v.ModuleID()
+		return module, module != ""
 	case "etag":
 		return v.Twin.ETag(), true
 	case "deviceEtag":
@@ -125,7 +141,11 @@ func (v *View) All() map[string]any {
 // AppendTwin appends the twin's JSON as the service shows it.
 func (v *View) AppendTwin(buf []byte) []byte {
 	buf = append(buf, `{"deviceId":`...)
-	buf = twin.AppendString(buf, v.ID)
+	buf = twin.AppendString(buf, v.DeviceID())
+	if module := v.ModuleID(); module != "" {
+		buf = append(buf, `,"moduleId":`...)
+		buf = twin.AppendString(buf, module)
+	}
 	buf = append(buf, `,"etag":"`...)
 	buf = append(buf, v.Twin.ETag()...)
 	buf = append(buf, `","deviceEtag":"`...)
