@@ -80,6 +80,9 @@ func (s state) seriesMessage() string {
 	case job.StatusScheduled:
 		return "Waits for its next run, " + instant(rec.StartTime).String() + "."
 	case job.StatusRunning:
+		if s.run.Status == job.StatusScheduled {
+			return fmt.Sprintf("Run %d begins.", rec.Series.Runs)
+		}
 		return fmt.Sprintf("Run %d: %s", rec.Series.Runs, s.message())
 	case job.StatusPaused:
 		if rec.Pause != nil && rec.Pause.Note != "" {
