@@ -66,13 +66,14 @@ type pauseView struct {
 	Since instant       `json:"since"`
 	Note  string        `json:"note,omitempty"`
 	By    job.Principal `json:"by,omitzero"`
+	Until instant       `json:"until,omitzero"`
 }
 
 func pauseOf(p *job.Pause) *pauseView {
 	if p == nil {
 		return nil
 	}
-	return &pauseView{Since: instant(p.Since), Note: p.Note, By: p.By}
+	return &pauseView{Since: instant(p.Since), Note: p.Note, By: p.By, Until: instant(p.Until)}
 }
 
 func (s state) pausedMessage() string {

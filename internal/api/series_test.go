@@ -129,6 +129,24 @@ func TestARunIsPausedByItself(t *testing.T) {
 	require.Equal(t, "scheduled", w.get("/api/jobs/nightly")["status"])
 }
 
+func TestAMaintenanceWindowIsShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "ok-1")
+	body := func(window string) string {
+		return `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","maintenanceWindow":` + window + `}`
+	}
+	w.put("w", body(`{"cron":"0 1 * * *","duration":"PT2H"}`))
+	got := w.get("/api/jobs/w")
+	require.Equal(t, "2026-11-24T01:00:00.000Z", got["startTime"], "it begins in the first window")
+	require.Equal(t, map[string]any{"cron": "0 1 * * *", "timeZone": "UTC", "duration": "PT2H", "endBehavior": "stopRollout"}, got["maintenanceWindow"])
+	for _, window := range []string{
+		`{"cron":"0 1 * * *"}`, `{"cron":"0 1 * * *","duration":"PT2H","timeZone":"device"}`,
+		`{"cron":"0 1 * * *","duration":"PT2H","endBehavior":"finish"}`, `{"times":["2001-01-01T00:00:00Z"],"duration":"PT2H"}`,
+	} {
+		w.problem(w.call(http.MethodPut, "/api/jobs/x", body(window)), http.StatusBadRequest, "invalid-request")
+	}
+}
+
 func TestAJobOfOneRunHasOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "ok-1")

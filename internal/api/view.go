@@ -86,8 +86,9 @@ type jobView struct {
 	Notifications *job.Notifications `json:"notifications,omitempty"`
 	Deliveries    []deliveryView     `json:"deliveries,omitempty"`
 
-	Schedule   *schedule.Spec  `json:"schedule,omitempty"`
-	Recurrence *recurrenceView `json:"recurrence,omitempty"`
+	Schedule          *schedule.Spec       `json:"schedule,omitempty"`
+	MaintenanceWindow *schedule.WindowSpec `json:"maintenanceWindow,omitempty"`
+	Recurrence        *recurrenceView      `json:"recurrence,omitempty"`
 	job.FailurePolicy
 }
 
@@ -112,6 +113,7 @@ func (s state) view() *jobView {
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}
 	}
+	v.MaintenanceWindow = s.rec.MaintenanceWindow
 	if s.rec.Series != nil {
 		s.recur(v)
 	}

@@ -15,6 +15,7 @@ const (
 	maxRestarts = 5                      // of a selection whose continuation token the hub lost
 	planFlush   = 500 * time.Millisecond // longest time between a page and its storage
 	planShards  = 48                     // most shards of one write: each has two rows
+	farthest    = time.Hour              // that a message is sent ahead; a window may open much later
 	planBeat    = 100 * time.Millisecond // how often a planner looks up
 )
 
@@ -26,7 +27,7 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 	}
 	if early := run.StartAt.Sub(d.now()); run.Status == job.StatusScheduled && early > 0 {
 		if early > time.Second {
-			return d.send(ctx, m, early)
+			return d.send(ctx, m, min(early, farthest))
 		}
 		if err := sleep(ctx, early); err != nil {
 			return err
@@ -69,6 +70,9 @@ func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) 
 			return false, err
 		}
 		now := d.now()
+		if ok, err := admit(run, rec, now); !ok {
+			return err == nil, err
+		}
 		run.SupervisedAt, run.Generation, began = now, 1, true
 		if rec.MaxExecutionTimeInSeconds > 0 {
 			run.Deadline = now.Add(time.Duration(rec.MaxExecutionTimeInSeconds) * time.Second)

@@ -93,7 +93,11 @@ func (d *Dispatcher) due(rec *job.Record, now time.Time) error {
 	if rec.StartTime.IsZero() {
 		rec.StartTime = now
 	}
-	return nil
+	open, at, err := rec.Opening(rec.StartTime)
+	if err == nil && !open && !at.IsZero() {
+		rec.StartTime = at
+	}
+	return err
 }
 
 func nonce() string {

@@ -155,10 +155,10 @@ func (d *Dispatcher) wants(ctx context.Context, m message) (*job.Run, error) {
 		if err != nil {
 			return nil, err // a run that is gone is a lost race
 		}
-		if run.PastDeadline(d.now()) {
-			return nil, nil // the supervisor is about to stop it
+		if now := d.now(); run.PastDeadline(now) || age == 0 && run.WindowClosed(now) {
+			return nil, nil // the supervisor is about to stop or to pause it
 		}
-		if run.Status == job.StatusRunning || m.Probe && run.Status == job.StatusBlocked {
+		if run.Calling(d.now()) || m.Probe && run.Status == job.StatusBlocked {
 			return run, nil
 		}
 	}

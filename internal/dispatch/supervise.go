@@ -185,6 +185,9 @@ func (s *supervision) act(ctx context.Context) error {
 	if err := s.abort(); err != nil {
 		return err
 	}
+	if opened, err := s.window(ctx); opened || err != nil {
+		return err
+	}
 	switch s.run.Status {
 	case job.StatusRunning:
 		return s.running(ctx)

@@ -113,8 +113,9 @@ func (d *Dispatcher) repair(ctx context.Context, runID string) error {
 	case cancels(rec) != "" && run.EndReason == "":
 		return d.cancelOccurrence(ctx, rec)
 	case run.Status == job.StatusScheduled:
-		if d.now().Sub(run.StartAt) > d.opts.Silence {
-			return d.send(ctx, message{Kind: kindPlan, Run: run.ID}, 0)
+		late := d.now().Sub(run.StartAt)
+		if soon := run.StartAt.After(rec.StartTime) && late > -2*d.opts.Tick; late > d.opts.Silence || soon {
+			return d.send(ctx, message{Kind: kindPlan, Run: run.ID}, -late) // soon is a window that opens
 		}
 		return nil
 	case silent > d.opts.Silence && !run.Resting(d.now()):

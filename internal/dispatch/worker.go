@@ -52,8 +52,10 @@ type worker struct {
 }
 
 func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation, until time.Time) *worker {
-	if !run.Deadline.IsZero() && run.Deadline.Before(until) {
-		until = run.Deadline
+	for _, end := range []time.Time{run.Deadline, run.OpenUntil} {
+		if !end.IsZero() && end.Before(until) {
+			until = end
+		}
 	}
 	return &worker{
 		d: d, run: run, share: rand.Float64(), op: op, shard: shard, owner: shard.Claim.Owner, until: until,

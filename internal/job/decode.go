@@ -23,7 +23,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		return Definition{}, faults
 	}
 	o.only(append(failureMembers(), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "queryCondition", "deviceIds", "startTime",
-		"maxExecutionTimeInSeconds", "notifications", "schedule", "rollout", "maxDevices")...)
+		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices")...)
 	def := Definition{
 		JobID:                     o.text("jobId"),
 		Type:                      Type(o.text("type")),
@@ -41,7 +41,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 	if def.StartTime.After(now.Add(MaxStartAhead)) {
 		o.fault("startTime", o.members["startTime"], "must be within ten years from now")
 	}
-	def.Schedule = o.schedule(now)
+	def.Schedule, def.MaintenanceWindow = o.schedule(now), o.window(now)
 	o.operation(&def)
 	o.target(&def)
 	if len(faults) > 0 {

@@ -33,6 +33,8 @@ type Definition struct {
 	StartTime time.Time `json:"startTime,omitzero"`
 	// Schedule makes the job recur; it has no StartTime of its own then. nil is one run.
 	Schedule *schedule.Spec `json:"schedule,omitempty"`
+	// MaintenanceWindow is when runs may work; nil is always.
+	MaintenanceWindow *schedule.WindowSpec `json:"maintenanceWindow,omitempty"`
 	// MaxExecutionTimeInSeconds counts from the start of the run; no new call starts after it. 0 means no limit.
 	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
 	// Notifications is nil when nobody is to be called.

@@ -88,7 +88,7 @@ A job shows the status of its run. Transitions are made by one function; any oth
 		row(&b, string(s), words["Status"+title(string(s))], next(statuses, s, job.Status.CanBecome))
 	}
 	b.WriteString("\n`endReason` says how a run came to its end:\n\n| endReason | meaning |\n|---|---|\n")
-	for _, r := range []job.EndReason{job.EndFinished, job.EndCancelled, job.EndTimeLimit, job.EndAborted, job.EndSuperseded, job.EndUnplannable} {
+	for _, r := range []job.EndReason{job.EndFinished, job.EndCancelled, job.EndTimeLimit, job.EndAborted, job.EndWindowClosed, job.EndSuperseded, job.EndUnplannable} {
 		row(&b, string(r), words["End"+title(string(r))])
 	}
 	b.WriteString(`

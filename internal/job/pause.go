@@ -11,6 +11,7 @@ type Pause struct {
 	Since time.Time
 	Note  string    `json:",omitempty"`
 	By    Principal `json:",omitzero"`
+	Until time.Time `json:",omitzero"` // when it ends by itself, zero where somebody has to resume it
 }
 
 // pauseSettles is how long after a pause calls may be under way: as long as the longest call may take, and a minute.
@@ -42,7 +43,7 @@ func (r *Run) Resume(now time.Time) error {
 
 // Resting reports whether a paused run needs nobody to look after it at now: its calls have ended, and its time has not.
 func (r *Run) Resting(now time.Time) bool {
-	if r.Status != StatusPaused || r.PastDeadline(now) {
+	if r.Status != StatusPaused || r.PastDeadline(now) || r.Reopens(now) {
 		return false
 	}
 	return r.StartedAt.IsZero() || r.Pause != nil && now.Sub(r.Pause.Since) > pauseSettles

@@ -22,16 +22,18 @@ func (o *object) schedule(now time.Time) *schedule.Spec {
 	return &spec
 }
 
+const notYet = "is not supported yet"
+
 // unserved gives what is a schedule, and none that a job can have.
 func unserved(field string, spec schedule.Spec, now time.Time) schedule.Faults {
 	var faults schedule.Faults
 	if spec.TimeZone == schedule.DeviceZone {
 		faults = append(faults, schedule.Fault{
-			Field: field + ".timeZone", Value: `"device"`, Rule: "each device at its own local time is not supported yet; give an IANA name",
+			Field: field + ".timeZone", Value: `"device"`, Rule: notYet + "; give an IANA name",
 		})
 	}
 	if spec.Jitter > 0 {
-		faults = append(faults, schedule.Fault{Field: field + ".jitter", Value: spec.Jitter.String(), Rule: "is not supported yet"})
+		faults = append(faults, schedule.Fault{Field: field + ".jitter", Value: spec.Jitter.String(), Rule: notYet})
 	}
 	if len(faults) > 0 {
 		return faults

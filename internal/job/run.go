@@ -10,12 +10,13 @@ type EndReason string
 
 // The ways a run ends.
 const (
-	EndFinished    EndReason = "finished"    // every device reached a final state
-	EndCancelled   EndReason = "cancelled"   // a person cancelled the job
-	EndTimeLimit   EndReason = "timeLimit"   // maxExecutionTimeInSeconds passed
-	EndSuperseded  EndReason = "superseded"  // overlapPolicy cancelOther: a newer occurrence took the run's place
-	EndAborted     EndReason = "aborted"     // an abort criterion of the job was met; FailureReason says which
-	EndUnplannable EndReason = "unplannable" // the hub refused the target query
+	EndFinished     EndReason = "finished"     // every device reached a final state
+	EndCancelled    EndReason = "cancelled"    // a person cancelled the job
+	EndTimeLimit    EndReason = "timeLimit"    // maxExecutionTimeInSeconds passed
+	EndWindowClosed EndReason = "windowClosed" // the maintenance window closed, and its endBehavior is cancel or no other comes
+	EndSuperseded   EndReason = "superseded"   // overlapPolicy cancelOther: a newer occurrence took the run's place
+	EndAborted      EndReason = "aborted"      // an abort criterion of the job was met; FailureReason says which
+	EndUnplannable  EndReason = "unplannable"  // the hub refused the target query
 )
 
 // Block is why a run does not go on although nothing is wrong with its devices, and when it asks the hub again.
@@ -50,6 +51,8 @@ type Run struct {
 	Deadline  time.Time // no new call starts from here on; zero means none
 	StartedAt time.Time
 	EndedAt   time.Time
+	// OpenUntil is when the maintenance window closes: no new call starts from there on. Zero is none.
+	OpenUntil time.Time `json:",omitzero"`
 
 	// Enqueued is how many shards, from number 0 on, were handed to the workers. Planned, Devices and PlanDone are the
 	// plan's figures as the last supervision saw them.
@@ -112,7 +115,7 @@ func (e *TransitionError) Error() string {
 
 // Calling reports whether a worker may start new calls at now.
 func (r *Run) Calling(now time.Time) bool {
-	return r.Status == StatusRunning && (r.Deadline.IsZero() || now.Before(r.Deadline))
+	return r.Status == StatusRunning && (r.Deadline.IsZero() || now.Before(r.Deadline)) && !r.WindowClosed(now)
 }
 
 // PastDeadline reports whether the time limit has passed at now.

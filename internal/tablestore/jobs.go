@@ -58,7 +58,7 @@ func (s *Store) recordEntity(rec *job.Record) (entity, error) {
 }
 
 // summaryEntity is a row of a list: the job without the bodies of its operation, the query of its callback and the lists of
-// its schedule.
+// its schedule and window.
 func (s *Store) summaryEntity(key string, rec *job.Record) (entity, error) {
 	short := *rec
 	if rec.Method != nil {
@@ -71,6 +71,11 @@ func (s *Store) summaryEntity(key string, rec *job.Record) (entity, error) {
 		spec := *rec.Schedule
 		spec.Times, spec.Exclude = nil, nil
 		short.Schedule = &spec
+	}
+	if rec.MaintenanceWindow != nil {
+		spec := *rec.MaintenanceWindow
+		spec.Times, spec.Exclude = nil, nil
+		short.MaintenanceWindow = &spec
 	}
 	short.Notifications = rec.Notifications.Redacted()
 	e := s.row(key)

@@ -1,0 +1,125 @@
+package dispatch
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// windowed is a job that may work for two hours from one o'clock on.
+func windowed(members string) string {
+	return `{"jobId":"daily","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
+		"maintenanceWindow":{"cron":"0 1 * * *","duration":"PT2H"` + members
+}
+
+// slow makes calls take a while, and gives when, by the clock, the last one began.
+func (w *world) slow(clock *movedClock) (last func() time.Time) {
+	var at time.Time
+	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
+		w.hub.mu.Lock()
+		at = clock.now()
+		w.hub.mu.Unlock()
+		<-time.After(20 * time.Millisecond)
+		return iothub.MethodResult{Status: 200}, nil
+	}
+	return func() time.Time {
+		w.hub.mu.Lock()
+		defer w.hub.mu.Unlock()
+		return at
+	}
+}
+
+func (w *world) total() int {
+	w.hub.mu.Lock()
+	defer w.hub.mu.Unlock()
+	n := 0
+	for _, c := range w.hub.calls {
+		n += c
+	}
+	return n
+}
+
+func TestARunRestsBetweenWindows(t *testing.T) {
+	t.Parallel()
+	clock := clockAt(t, "2026-12-01T02:59:58Z")
+	opts := quick
+	opts.Now, opts.CallsInFlight = clock.now, 2
+	w := newWorld(t, opts)
+	const devices = 400
+	w.hub.populate(devices)
+	last := w.slow(clock)
+	w.recur(windowed(`}}`))
+	var rec *job.Record
+	w.run(func(context.Context) bool {
+		var err error
+		rec, err = w.observer().Job(t.Context(), "daily")
+		return err == nil && rec.Status == job.StatusPaused
+	})
+	closed := time.Date(2026, 12, 1, 3, 0, 0, 0, time.UTC)
+	require.False(t, last().After(closed.Add(time.Second)), "no call began after the window closed, but one at %s", last())
+	require.Equal(t, closed.Add(22*time.Hour), rec.Pause.Until)
+	require.Zero(t, rec.Pause.By)
+	called := w.total()
+	require.Less(t, called, devices)
+	clock.jump(12 * time.Hour)
+	require.NoError(t, w.current().d.Tick(t.Context()))
+	require.Equal(t, called, w.total())
+
+	clock.jump(10 * time.Hour)
+	run := w.ended("daily")
+	require.Equal(t, job.EndFinished, run.EndReason)
+	require.Equal(t, devices, run.Counts().Of(job.Succeeded))
+	require.LessOrEqual(t, w.total(), devices+opts.CallsInFlight, "what was called stays called")
+}
+
+func TestAWindowThatClosesMayEndTheRun(t *testing.T) {
+	t.Parallel()
+	clock := clockAt(t, "2026-12-01T02:59:58Z")
+	opts := quick
+	opts.Now, opts.CallsInFlight = clock.now, 2
+	w := newWorld(t, opts)
+	w.hub.populate(400)
+	w.slow(clock)
+	w.recur(windowed(`,"endBehavior":"cancel"}}`))
+	run := w.ended("daily")
+	require.Equal(t, job.StatusCancelled, run.Status)
+	require.Equal(t, job.EndWindowClosed, run.EndReason)
+	require.Positive(t, run.Counts().Of(job.Canceled))
+}
+
+func TestAJobBeginsInItsFirstWindow(t *testing.T) {
+	t.Parallel()
+	w, _ := clocked(t, "2026-12-01T03:30:00Z", 0)
+	w.recur(windowed(`}}`))
+	rec, err := w.observer().Job(t.Context(), "daily")
+	require.NoError(t, err)
+	require.Equal(t, time.Date(2026, 12, 2, 1, 0, 0, 0, time.UTC), rec.StartTime)
+}
+
+// Runs of a recurring job that are due while the window is closed wait for it.
+func TestARunThatIsDueBeforeTheWindowWaitsForIt(t *testing.T) {
+	t.Parallel()
+	w, clock := clocked(t, "2026-12-01T10:00:00Z", 2)
+	w.recur(windowed(`},"schedule":{"cron":"0 12 * * *"}}`))
+	clock.jump(3 * time.Hour)
+	require.NoError(t, w.current().d.Tick(t.Context()))
+	store := w.observer()
+	w.run(func(ctx context.Context) bool {
+		rec, err := store.Job(ctx, "daily")
+		if err != nil || rec.LastRun() == "" {
+			return false
+		}
+		run, err := store.Run(ctx, rec.LastRun())
+		return err == nil && run.StartAt.Format(time.RFC3339) == "2026-12-02T01:00:00Z"
+	})
+	require.Zero(t, w.total())
+	clock.jump(13 * time.Hour)
+	_, runs := w.rests(1)
+	require.Equal(t, []string{"12-01 12:00"}, starts(runs))
+	require.Equal(t, 2, w.total())
+}
