@@ -29,6 +29,12 @@ type Commands interface {
 	Delete(ctx context.Context, jobID string, by job.Caller) error
 }
 
+// Again does devices again, or keeps one from being called.
+type Again interface {
+	Rerun(ctx context.Context, rec *job.Record, run *job.Run, r job.Rerun, by job.Caller) (*job.Record, error)
+	CancelExecution(ctx context.Context, runID, deviceID string) (job.Execution, error)
+}
+
 // Reader gives a job with its run as it is now, of a recurring job its latest run, or a run by its id; or job.ErrNotFound.
 type Reader interface {
 	Get(ctx context.Context, jobID string) (*job.Record, *job.Run, error)
@@ -38,6 +44,7 @@ type Reader interface {
 // Jobs is what *dispatch.Dispatcher does for this package.
 type Jobs interface {
 	Commands
+	Again
 	Recurring
 	Reader
 }

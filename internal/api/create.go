@@ -155,6 +155,11 @@ func readOptional(r *request) ([]byte, error) {
 // as it is by then.
 func (h *handler) store202(ctx context.Context, r *request, def job.Definition, key string) (*answer, error) {
 	rec, err := h.jobs.Create(ctx, def, key, r.by)
+	return h.stored(ctx, r, rec, err)
+}
+
+// stored answers with a job that was created, or with what the creation met.
+func (h *handler) stored(ctx context.Context, r *request, rec *job.Record, err error) (*answer, error) {
 	switch {
 	case errors.Is(err, job.ErrNotFound):
 		return nil, fmt.Errorf("creating a job: %v", err) //nolint:errorlint // a missing table must not read as a missing job

@@ -54,6 +54,8 @@ func reasonText(e *job.Execution) string {
 	switch e.Reason {
 	case job.StartTimedOut:
 		return "the device was not called within the job's timeout.notStarted"
+	case job.ExecutionCanceled:
+		return "the device's execution was cancelled before it was called, or called again"
 	case job.DeviceRejected:
 		return fmt.Sprintf("the device refused with status %d", e.StatusCode)
 	case job.DeviceError:

@@ -32,28 +32,29 @@ type problemKind struct {
 
 // The kinds of problems. docs/problems.md has a section for each.
 var (
-	invalidRequest     = problemKind{"invalid-request", "The request is not valid", http.StatusBadRequest}
-	notSignedIn        = problemKind{"not-signed-in", "The request carries no signed-in caller", http.StatusUnauthorized}
-	roleMissing        = problemKind{"role-missing", "The caller lacks a role", http.StatusForbidden}
-	unknownPath        = problemKind{"unknown-path", "There is nothing at this path", http.StatusNotFound}
-	unknownJob         = problemKind{"unknown-job", "There is no such job", http.StatusNotFound}
-	unknownRun         = problemKind{"unknown-run", "The job has no such run", http.StatusNotFound}
-	unknownExecution   = problemKind{"unknown-execution", "The job has no such device", http.StatusNotFound}
-	methodNotAllowed   = problemKind{"method-not-allowed", "The method is not allowed here", http.StatusMethodNotAllowed}
-	idTaken            = problemKind{"id-taken", "The job id is taken", http.StatusConflict}
-	jobEnded           = problemKind{"job-ended", "The job has ended", http.StatusConflict}
-	jobNotEnded        = problemKind{"job-not-ended", "The job has not ended yet", http.StatusConflict}
-	notRecurring       = problemKind{"not-recurring", "The job has no schedule", http.StatusConflict}
-	tooManyRuns        = problemKind{"too-many-runs", "Too many runs wait", http.StatusConflict}
-	changedMeanwhile   = problemKind{"changed-meanwhile", "The job was changed at the same moment", http.StatusConflict}
-	batchNotWaiting    = problemKind{"batch-not-waiting", "The batch does not wait for this", http.StatusConflict}
-	ownApproval        = problemKind{"own-approval", "The job is the caller's own", http.StatusForbidden}
-	bodyTooLarge       = problemKind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge}
-	unsupportedMedia   = problemKind{"unsupported-media-type", "The body is not JSON", http.StatusUnsupportedMediaType}
-	keyReused          = problemKind{"idempotency-key-reused", "The Idempotency-Key was used for another job", http.StatusUnprocessableEntity}
-	internalError      = problemKind{"internal-error", "Something is wrong in the service", http.StatusInternalServerError}
-	hubUnavailable     = problemKind{"hub-unavailable", "The IoT hub cannot be asked now", http.StatusServiceUnavailable}
-	storageUnavailable = problemKind{"storage-unavailable", "The storage cannot be reached now", http.StatusServiceUnavailable}
+	invalidRequest      = problemKind{"invalid-request", "The request is not valid", http.StatusBadRequest}
+	notSignedIn         = problemKind{"not-signed-in", "The request carries no signed-in caller", http.StatusUnauthorized}
+	roleMissing         = problemKind{"role-missing", "The caller lacks a role", http.StatusForbidden}
+	unknownPath         = problemKind{"unknown-path", "There is nothing at this path", http.StatusNotFound}
+	unknownJob          = problemKind{"unknown-job", "There is no such job", http.StatusNotFound}
+	unknownRun          = problemKind{"unknown-run", "The job has no such run", http.StatusNotFound}
+	unknownExecution    = problemKind{"unknown-execution", "The job has no such device", http.StatusNotFound}
+	methodNotAllowed    = problemKind{"method-not-allowed", "The method is not allowed here", http.StatusMethodNotAllowed}
+	idTaken             = problemKind{"id-taken", "The job id is taken", http.StatusConflict}
+	jobEnded            = problemKind{"job-ended", "The job has ended", http.StatusConflict}
+	executionNotWaiting = problemKind{"execution-not-waiting", "The device does not wait to be called", http.StatusConflict}
+	jobNotEnded         = problemKind{"job-not-ended", "The job has not ended yet", http.StatusConflict}
+	notRecurring        = problemKind{"not-recurring", "The job has no schedule", http.StatusConflict}
+	tooManyRuns         = problemKind{"too-many-runs", "Too many runs wait", http.StatusConflict}
+	changedMeanwhile    = problemKind{"changed-meanwhile", "The job was changed at the same moment", http.StatusConflict}
+	batchNotWaiting     = problemKind{"batch-not-waiting", "The batch does not wait for this", http.StatusConflict}
+	ownApproval         = problemKind{"own-approval", "The job is the caller's own", http.StatusForbidden}
+	bodyTooLarge        = problemKind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge}
+	unsupportedMedia    = problemKind{"unsupported-media-type", "The body is not JSON", http.StatusUnsupportedMediaType}
+	keyReused           = problemKind{"idempotency-key-reused", "The Idempotency-Key was used for another job", http.StatusUnprocessableEntity}
+	internalError       = problemKind{"internal-error", "Something is wrong in the service", http.StatusInternalServerError}
+	hubUnavailable      = problemKind{"hub-unavailable", "The IoT hub cannot be asked now", http.StatusServiceUnavailable}
+	storageUnavailable  = problemKind{"storage-unavailable", "The storage cannot be reached now", http.StatusServiceUnavailable}
 )
 
 // problem is an answer of RFC 9457, and the error that leads to it.
@@ -103,6 +104,8 @@ func toProblem(err error) *problem {
 		return problemOf(idTaken, "a job with this id and another definition exists; a job is never changed")
 	case errors.Is(err, dispatch.ErrKeyReused):
 		return problemOf(keyReused, "an earlier request with this Idempotency-Key had another body; use a new key for a new job")
+	case errors.Is(err, dispatch.ErrNotWaiting):
+		return problemOf(executionNotWaiting, "the device has ended, or may be called at this moment; read the execution to see which")
 	case errors.Is(err, dispatch.ErrEnded):
 		return problemOf(jobEnded, "the job has ended, or is about to, and cannot be changed any more")
 	case errors.Is(err, dispatch.ErrNotEnded):

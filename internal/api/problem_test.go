@@ -29,6 +29,14 @@ func (b broken) Create(context.Context, job.Definition, string, job.Caller) (*jo
 	return nil, b.err
 }
 
+func (b broken) Rerun(context.Context, *job.Record, *job.Run, job.Rerun, job.Caller) (*job.Record, error) {
+	return nil, b.err
+}
+
+func (b broken) CancelExecution(context.Context, string, string) (job.Execution, error) {
+	return job.Execution{}, b.err
+}
+
 func (b broken) Preview(context.Context, job.Definition) (dispatch.Preview, error) {
 	return dispatch.Preview{}, b.err
 }

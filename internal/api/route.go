@@ -65,6 +65,18 @@ func (h *handler) table() []route {
 		{[]string{"jobs", jobIDPart, "next-batch"}, map[string]endpoint{
 			http.MethodPost: {nil, h.nextBatch},
 		}},
+		{[]string{"jobs", jobIDPart, "rerun"}, map[string]endpoint{
+			http.MethodPost: {nil, h.rerun},
+		}},
+		{[]string{"jobs", jobIDPart, "runs", runIDPart, "rerun"}, map[string]endpoint{
+			http.MethodPost: {nil, h.rerun},
+		}},
+		{[]string{"jobs", jobIDPart, "executions", deviceIDPart, "cancel"}, map[string]endpoint{
+			http.MethodPost: {nil, h.cancelExecution},
+		}},
+		{[]string{"jobs", jobIDPart, "runs", runIDPart, "executions", deviceIDPart, "cancel"}, map[string]endpoint{
+			http.MethodPost: {nil, h.cancelExecution},
+		}},
 		{[]string{"jobs", jobIDPart, "result"}, map[string]endpoint{
 			http.MethodGet: {nil, h.result},
 		}},

@@ -90,6 +90,7 @@ type jobView struct {
 	MaintenanceWindow *schedule.WindowSpec `json:"maintenanceWindow,omitempty"`
 	Recurrence        *recurrenceView      `json:"recurrence,omitempty"`
 	job.FailurePolicy
+	RerunOf *job.RerunOf `json:"rerunOf,omitempty"`
 }
 
 func (s state) view() *jobView {
@@ -106,7 +107,7 @@ func (s state) view() *jobView {
 		CreatedBy: s.rec.CreatedBy,
 
 		Notifications: s.rec.Notifications.Redacted(), Deliveries: deliveryViews(s.rec.Deliveries),
-		FailurePolicy: s.rec.FailurePolicy,
+		FailurePolicy: s.rec.FailurePolicy, RerunOf: s.rec.RerunOf,
 	}
 	v.MaxDevices = s.rec.MaxDevices
 	v.Rollout, v.RolloutStatus = s.rollout()

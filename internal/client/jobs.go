@@ -151,6 +151,34 @@ func (c *Client) Cancel(ctx context.Context, id string) (*Job, error) {
 	return &job, nil
 }
 
+// Rerun says which devices of an ended job are done again.
+type Rerun struct {
+	JobID    string   `json:"jobId,omitempty"`    // of the new job; the service makes one unless given
+	Statuses []string `json:"statuses,omitempty"` // in which the devices ended; failed and timedOut unless given
+	Run      string   `json:"-"`                  // of a recurring job; the latest unless given
+	Key      string   `json:"-"`                  // the service takes requests with the same key for one
+}
+
+// Rerun creates a job that does devices of an ended job again.
+func (c *Client) Rerun(ctx context.Context, id string, rerun Rerun) (*Job, error) {
+	body, err := json.Marshal(rerun)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the request for a rerun: %w", err)
+	}
+	r := request{method: http.MethodPost, path: jobPath(id, "rerun"), body: body, repeatable: rerun.JobID != "" || rerun.Key != ""}
+	if rerun.Run != "" {
+		r.path = jobPath(id, "runs", url.PathEscape(rerun.Run), "rerun")
+	}
+	if rerun.Key != "" {
+		r.header = http.Header{"Idempotency-Key": {rerun.Key}}
+	}
+	var job Job
+	if err := c.call(ctx, r, &job); err != nil {
+		return nil, err
+	}
+	return &job, nil
+}
+
 // Pause keeps a job from starting calls; note says why, for people, and may be "".
 func (c *Client) Pause(ctx context.Context, id, note string) (*Job, error) {
 	return c.hold(ctx, request{method: http.MethodPost, path: jobPath(id, "pause"), repeatable: true}, note)

@@ -83,3 +83,30 @@ func TestTheEndOfARunEndsItsRetries(t *testing.T) {
 }
 
 func replaced(body, seconds string) string { return strings.Replace(body, "%s", seconds, 1) }
+
+// A device that is cancelled before its shard was opened is not called, whoever opens the shard.
+func TestACanceledExecutionIsNotCalled(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.CallsInFlight, opts.Slices, opts.OpenShards = 5, 1, 1
+	w := newWorld(t, opts)
+	w.hub.populate(500)
+	started := make(chan string, 1)
+	release := w.hub.held(started)
+	id := w.create(lockDoor)
+	w.run(func(context.Context) bool { return len(started) == 1 && w.status(id).PlanDone })
+	run := w.status(id)
+	require.Less(t, run.Enqueued, 5)
+	for range 2 {
+		e, err := w.current().d.CancelExecution(t.Context(), run.ID, "dev-499")
+		require.NoError(t, err)
+		require.Equal(t, job.Canceled, e.State)
+	}
+	_, err := w.current().d.CancelExecution(t.Context(), run.ID, <-started)
+	require.ErrorIs(t, err, ErrNotWaiting)
+	close(release)
+	run = w.ended(id)
+	require.Equal(t, 499, run.Counts().Of(job.Succeeded))
+	require.Equal(t, 1, run.Counts().ReasonMap()["executionCanceled"])
+	require.Zero(t, w.hub.called("dev-499"))
+}

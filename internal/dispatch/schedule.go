@@ -26,6 +26,8 @@ var (
 	ErrKeyReused = errors.New("the Idempotency-Key was used with another definition")
 	ErrEnded     = errors.New("the job has ended")
 	ErrNotEnded  = errors.New("the job has not ended yet")
+	// ErrNotWaiting says that a device's execution has ended or may be under way.
+	ErrNotWaiting = errors.New("the device does not wait to be called")
 )
 
 // uploadTime is how long the creation of a job may take before its rows are swept.

@@ -44,6 +44,8 @@ type Definition struct {
 	Rollout *Rollout `json:"rollout,omitempty"`
 	// MaxDevices is how many devices a run takes, those that are listed first; 0 is all.
 	MaxDevices int `json:"maxDevices,omitempty"`
+	// RerunOf is the run whose devices a rerun does again; nobody can ask for it in a definition.
+	RerunOf *RerunOf `json:"rerunOf,omitempty"`
 }
 
 // Method is a direct method call (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-direct-methods).

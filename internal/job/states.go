@@ -149,13 +149,14 @@ const (
 	StartTimedOut           // the device was not called within the job's timeout.notStarted
 	ProgressTimedOut        // the call took longer than the job's timeout.inProgress; the device may have executed
 	OutcomeUnknown          // the worker that called it died; the device may have executed and is not called again
+	ExecutionCanceled       // a person cancelled this device's execution before it was called, or called again
 	reasons
 )
 
 var reasonNames = [reasons]string{
 	"", "deviceOffline", "deviceNotFound", "deviceNoAnswer", "deviceError", "unreadableAnswer", "requestRejected",
 	"hubError", "connectionLost", "notStarted", "jobCanceled", "abandoned", "jobAborted",
-	"deviceRejected", "startTimedOut", "progressTimedOut", "outcomeUnknown",
+	"deviceRejected", "startTimedOut", "progressTimedOut", "outcomeUnknown", "executionCanceled",
 }
 
 // String gives the API's word for r; NoReason is "".

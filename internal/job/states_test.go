@@ -93,7 +93,7 @@ func TestReasonsHaveDistinctNames(t *testing.T) {
 	}
 	beyond := job.Reason(len(job.Reasons()) + 1)
 	require.False(t, beyond.Known())
-	require.Equal(t, "reason(17)", beyond.String())
+	require.Equal(t, "reason(18)", beyond.String())
 }
 
 func TestRunTransitions(t *testing.T) {

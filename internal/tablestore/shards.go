@@ -145,6 +145,24 @@ func (s *Store) SaveShard(ctx context.Context, shard *job.Shard) error {
 	return err
 }
 
+// Amend stores the outcomes of a shard that was not opened yet, if it and the run are as they were read, so that whoever opens
+// it at the same moment fails and reads it again.
+func (s *Store) Amend(ctx context.Context, run *job.Run, shard *job.Shard) error {
+	r, err := runEntity(run)
+	if err != nil {
+		return err
+	}
+	e, err := s.shardEntity(shard)
+	if err != nil {
+		return err
+	}
+	b := newBatch()
+	b.replace(r, run.Rev)
+	b.replace(e, shard.Rev)
+	_, err = s.runs.apply(ctx, b)
+	return err
+}
+
 // CloseShard stores the end of a shard and, in the same transaction, turns its open row into a done row.
 func (s *Store) CloseShard(ctx context.Context, shard *job.Shard) error {
 	closed := *shard

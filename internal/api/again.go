@@ -1,0 +1,55 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// rerun creates a job for the devices of a run that ended in some states.
+func (h *handler) rerun(ctx context.Context, r *request) (*answer, error) {
+	key := r.idempotencyKey()
+	if err := r.query.err(); err != nil {
+		return nil, err
+	}
+	s, err := h.executing(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := readOptional(r)
+	if err != nil {
+		return nil, err
+	}
+	again, err := job.DecodeRerun(body, h.now())
+	if err != nil {
+		return nil, err
+	}
+	if again.JobID != "" && key != "" {
+		return nil, job.Faults{{Field: "jobId", Value: again.JobID, Rule: "must not stand beside an Idempotency-Key: with an id, repeating the request is harmless anyway"}}
+	}
+	again.Key = key
+	rec, err := h.jobs.Rerun(ctx, s.rec, s.run, again, r.by)
+	return h.stored(ctx, r, rec, err)
+}
+
+// cancelExecution keeps one device from being called.
+func (h *handler) cancelExecution(ctx context.Context, r *request) (*answer, error) {
+	s, err := h.executing(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	unknown := problemOf(unknownExecution, "the device is not among those that the job has selected")
+	if !job.DeviceID(r.deviceID) {
+		return nil, unknown
+	}
+	e, err := h.jobs.CancelExecution(ctx, s.run.ID, r.deviceID)
+	if errors.Is(err, job.ErrNotFound) {
+		return nil, unknown
+	}
+	if err != nil {
+		return nil, err
+	}
+	return jsonAnswer(http.StatusOK, viewOf(&e))
+}
