@@ -58,33 +58,6 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 	return p.carryOut(ctx, in.Owner)
 }
 
-// begin makes a scheduled run a running one, begins the chain of its supervise messages, and gives the run as it is then.
-func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) {
-	began := false
-	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
-		if run.Status != job.StatusScheduled {
-			return false, nil
-		}
-		rec, err := d.record(ctx, run)
-		if err != nil {
-			return false, err
-		}
-		now := d.now()
-		if ok, err := admit(run, rec, now); !ok {
-			return err == nil, err
-		}
-		run.SupervisedAt, run.Generation, began = now, 1, true
-		if rec.MaxExecutionTimeInSeconds > 0 {
-			run.Deadline = now.Add(time.Duration(rec.MaxExecutionTimeInSeconds) * time.Second)
-		}
-		return true, run.Become(job.StatusRunning, now)
-	})
-	if err == nil && began {
-		err = d.sendSupervise(ctx, runID, 1, superviseEvery)
-	}
-	return run, err
-}
-
 // planner selects one stretch, and opens what can be worked on.
 type planner struct {
 	d       *Dispatcher

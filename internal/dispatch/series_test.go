@@ -197,22 +197,26 @@ func TestOverlapPolicies(t *testing.T) {
 	}{
 		{schedule.Skip, schedule.Counters{Occurrences: 3, Started: 1, Skipped: 2}, []string{"12-01 01:00"}, []job.EndReason{job.EndFinished}},
 		{
-			schedule.BufferOne, schedule.Counters{Occurrences: 3, Started: 2, Dropped: 1},
+			schedule.BufferOne,
+			schedule.Counters{Occurrences: 3, Started: 2, Dropped: 1},
 			[]string{"12-01 01:00", "12-01 02:00"},
 			[]job.EndReason{job.EndFinished, job.EndFinished},
 		},
 		{
-			schedule.BufferAll, schedule.Counters{Occurrences: 3, Started: 3},
+			schedule.BufferAll,
+			schedule.Counters{Occurrences: 3, Started: 3},
 			[]string{"12-01 01:00", "12-01 02:00", "12-01 03:00"},
 			[]job.EndReason{job.EndFinished, job.EndFinished, job.EndFinished},
 		},
 		{
-			schedule.CancelOther, schedule.Counters{Occurrences: 3, Started: 2, Dropped: 1},
+			schedule.CancelOther,
+			schedule.Counters{Occurrences: 3, Started: 2, Dropped: 1},
 			[]string{"12-01 01:00", "12-01 03:00"},
 			[]job.EndReason{job.EndSuperseded, job.EndFinished},
 		},
 		{
-			schedule.AllowAll, schedule.Counters{Occurrences: 3, Started: 3},
+			schedule.AllowAll,
+			schedule.Counters{Occurrences: 3, Started: 3},
 			[]string{"12-01 01:00", "12-01 02:00", "12-01 03:00"},
 			[]job.EndReason{job.EndFinished, job.EndFinished, job.EndFinished},
 		},

@@ -42,20 +42,3 @@ func (s *supervision) window(ctx context.Context) (opened bool, err error) {
 	s.run.Pause.Until = at
 	return false, nil
 }
-
-// admit keeps a run from beginning while its maintenance window is closed: its start moves to when it opens. A window that never
-// opens again lets it begin and end.
-func admit(run *job.Run, rec *job.Record, now time.Time) (bool, error) {
-	open, at, err := rec.Opening(now)
-	if err != nil {
-		return false, err
-	}
-	if !open && !at.IsZero() {
-		run.StartAt = at
-		return false, nil
-	}
-	if run.OpenUntil = at; !open {
-		run.OpenUntil = now
-	}
-	return true, nil
-}

@@ -1,0 +1,52 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// begin makes a scheduled run a running one, begins the chain of its supervise messages, and gives the run as it is then.
+func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) {
+	began := false
+	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
+		if run.Status != job.StatusScheduled {
+			return false, nil
+		}
+		rec, err := d.record(ctx, run)
+		if err != nil {
+			return false, err
+		}
+		now := d.now()
+		if ok, err := admit(run, rec, now); !ok {
+			return err == nil, err
+		}
+		run.SupervisedAt, run.Generation, began = now, 1, true
+		if rec.MaxExecutionTimeInSeconds > 0 {
+			run.Deadline = now.Add(time.Duration(rec.MaxExecutionTimeInSeconds) * time.Second)
+		}
+		return true, run.Become(job.StatusRunning, now)
+	})
+	if err == nil && began {
+		err = d.sendSupervise(ctx, runID, 1, superviseEvery)
+	}
+	return run, err
+}
+
+// admit keeps a run from beginning while its maintenance window is closed: its start moves to when it opens. A window that never
+// opens again lets it begin and end.
+func admit(run *job.Run, rec *job.Record, now time.Time) (bool, error) {
+	open, at, err := rec.Opening(now)
+	if err != nil {
+		return false, err
+	}
+	if !open && !at.IsZero() {
+		run.StartAt = at
+		return false, nil
+	}
+	if run.OpenUntil = at; !open {
+		run.OpenUntil = now
+	}
+	return true, nil
+}
