@@ -101,6 +101,7 @@ type Dispatcher struct {
 	runs    runCache
 	gate    *gate
 	pacer   pacer
+	closer  closer
 	observe *observer
 	slots   chan struct{} // one for each slice under way
 	// deliveries has one for each message about deliveries that is worked on.
@@ -116,6 +117,7 @@ func New(store *tablestore.Store, queue Queue, hub Hub, opts Options) *Dispatche
 	d.slots = make(chan struct{}, d.opts.Slices)
 	d.deliveries = make(chan struct{}, deliveriesAtOnce)
 	d.pacer = pacer{store: store, rates: d.opts.Rates, now: d.now, noted: map[pace.Operation]time.Time{}}
+	d.closer = newCloser(store)
 	d.gate = newGate(d.opts.CallsInFlight, d.opts.Now)
 	d.observe = newObserver(d.opts, d.gate)
 	d.hub = observedHub{Hub: hub, o: d.observe, gate: d.gate}

@@ -143,7 +143,7 @@ func TestALateShardTakesANewSlot(t *testing.T) {
 	kept, err := d.paced(t.Context(), fresh, op, shard)
 	require.NoError(t, err)
 	require.Equal(t, fresh, kept)
-	late, err := d.paced(t.Context(), m.in(pace.Slot{At: now.Add(-2 * slotLate), For: time.Second}), op, shard)
+	late, err := d.paced(t.Context(), m.in(pace.Slot{At: now.Add(-2 * slotLate), For: time.Millisecond}), op, shard)
 	require.NoError(t, err)
 	require.False(t, late.slot().At.Before(now.Truncate(time.Millisecond)))
 	require.Equal(t, 600*time.Millisecond, late.slot().For, "three calls of cost two at ten a second")

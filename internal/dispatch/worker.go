@@ -333,7 +333,7 @@ func (w *worker) finish(ctx context.Context, m message) error {
 func (w *worker) store(ctx context.Context) error {
 	write := w.d.store.SaveShard
 	if w.shard.Done() {
-		write = w.d.store.CloseShard
+		write = w.d.closer.close
 	}
 	w.shard.Claim = w.shard.Claim.Release()
 	for until := w.d.now().Add(w.d.opts.Slice); ; {

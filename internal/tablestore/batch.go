@@ -19,12 +19,16 @@ import (
 // (https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions).
 const maxBatch = 100
 
+// maxBatchBytes leaves room for the parts' headers below the service's 4 MiB.
+const maxBatchBytes = 4<<20 - maxBatch<<10
+
 // batch is a transaction over rows of one partition. Its first operation is the one whose row decides whether the whole
 // was ours after a lost reply, and whose new revision apply returns.
 type batch struct {
 	actions []aztables.TransactionAction
 	first   entity
 	token   string
+	size    int // bytes of the rows
 	err     error
 }
 
@@ -47,6 +51,7 @@ func (b *batch) add(kind aztables.TransactionType, e entity, rev string) {
 		action.IfMatch = new(azcore.ETag(rev))
 	}
 	b.actions = append(b.actions, action)
+	b.size += len(raw)
 }
 
 // insert refuses a row that exists; replace one whose revision is not rev; put writes whatever was there.
@@ -85,6 +90,8 @@ func (t table) applyAll(ctx context.Context, b *batch) ([]string, error) {
 	switch {
 	case b.err != nil:
 		return nil, b.err
+	case len(b.actions) > 1 && b.size > maxBatchBytes:
+		return nil, fmt.Errorf("changing row %s with others: %d bytes are more than one transaction takes", b.first.row(), b.size)
 	case len(b.actions) > maxBatch:
 		return nil, fmt.Errorf("changing row %s with others: %d rows are more than the %d of one transaction",
 			b.first.row(), len(b.actions), maxBatch)

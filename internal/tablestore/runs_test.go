@@ -309,6 +309,30 @@ func TestTheLargestPlanWriteFitsATransaction(t *testing.T) {
 	require.Error(t, w.Grow(t.Context(), tablestore.Growth{Run: run, Opened: make([]tablestore.Underway, tablestore.MaxPerWrite+1)}))
 }
 
+// TestShardsThatEndTogetherShareATransaction: and none of them ends when one has another writer.
+func TestShardsThatEndTogetherShareATransaction(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	run, plan := w.newRun("j.0")
+	w.appendShards(plan, []string{"a"}, []string{"b"}, []string{"c"})
+	w.enqueue(run, plan)
+	shards := []*job.Shard{w.shard("j.0", 0), w.shard("j.0", 1), w.shard("j.0", 2)}
+	require.NoError(t, w.SaveShard(t.Context(), w.shard("j.0", 1)))
+	require.ErrorIs(t, w.CloseShards(t.Context(), shards), job.ErrConflict)
+	require.False(t, shards[0].Closed)
+	shards[1] = w.shard("j.0", 1)
+	w.proxy.Reset()
+	require.NoError(t, w.CloseShards(t.Context(), shards))
+	require.EqualValues(t, 1, w.proxy.Counts()[storagefault.TableBatch].Requests)
+	for _, s := range shards {
+		require.True(t, s.Closed)
+		require.Empty(t, cmp.Diff(s, w.shard("j.0", s.Number)))
+	}
+	for _, u := range w.underway("j.0") {
+		require.True(t, u.Done)
+	}
+}
+
 // A shard whose devices all sent the longest answer, of bytes that do not compress, fits a row and comes back.
 func TestAShardOfTheWorstAnswersFitsARow(t *testing.T) {
 	t.Parallel()

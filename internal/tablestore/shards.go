@@ -165,25 +165,38 @@ func (s *Store) Amend(ctx context.Context, run *job.Run, shard *job.Shard) error
 
 // CloseShard stores the end of a shard and, in the same transaction, turns its open row into a done row.
 func (s *Store) CloseShard(ctx context.Context, shard *job.Shard) error {
-	closed := *shard
-	closed.Closed = true
-	e, err := s.shardEntity(&closed)
-	if err != nil {
-		return err
-	}
-	done := newEntity(shard.RunID, numbered(rowDone, shard.Number))
-	if err := done.putJSON("Counts", job.Count(shard.Executions)); err != nil {
-		return err
-	}
+	return s.CloseShards(ctx, []*job.Shard{shard})
+}
+
+// MaxClosed is how many shards one CloseShards takes: each has three rows.
+const MaxClosed = maxBatch / 3
+
+// CloseShards is CloseShard for shards of one run, all of them or, with an error, none. Shards with the longest answers may be
+// too much for one transaction: they are to be closed one by one.
+func (s *Store) CloseShards(ctx context.Context, shards []*job.Shard) error {
 	b := newBatch()
-	b.replace(e, shard.Rev)
-	b.remove(shard.RunID, numbered(rowOpen, shard.Number))
-	b.put(done)
-	rev, err := s.runs.apply(ctx, b)
+	for _, shard := range shards {
+		closed := *shard
+		closed.Closed = true
+		e, err := s.shardEntity(&closed)
+		if err != nil {
+			return err
+		}
+		done := newEntity(shard.RunID, numbered(rowDone, shard.Number))
+		if err := done.putJSON("Counts", job.Count(shard.Executions)); err != nil {
+			return err
+		}
+		b.replace(e, shard.Rev)
+		b.remove(shard.RunID, numbered(rowOpen, shard.Number))
+		b.put(done)
+	}
+	revs, err := s.runs.applyAll(ctx, b)
 	if err != nil {
 		return err
 	}
-	shard.Rev, shard.Closed = rev, true
+	for i, shard := range shards {
+		shard.Rev, shard.Closed = revs[3*i], true
+	}
 	return nil
 }
 
