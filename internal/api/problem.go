@@ -115,7 +115,7 @@ func toProblem(err error) *problem {
 	case errors.Is(err, schedule.ErrTooMany):
 		return problemOf(tooManyRuns, err.Error()+"; take a shorter range, or try again when some have ended")
 	case errors.Is(err, job.ErrNotWaiting):
-		return problemOf(batchNotWaiting, err.Error())
+		return problemOf(batchNotWaiting, strings.TrimPrefix(err.Error(), job.ErrNotWaiting.Error()+": "))
 	case errors.Is(err, dispatch.ErrOwnApproval):
 		return problemOf(ownApproval, err.Error())
 	case errors.Is(err, job.ErrConflict):

@@ -93,7 +93,8 @@ func TestARolloutIsShownBeforeItBegins(t *testing.T) {
 	batches := got["rollout"].(map[string]any)["batches"].([]any)
 	require.InDelta(t, 12.5, batches[0].(map[string]any)["percentage"], 0)
 	require.Equal(t, "PT1H30M", batches[1].(map[string]any)["gate"].(map[string]any)["minimumObservationTime"])
-	w.problem(w.call(http.MethodPost, "/api/jobs/a/next-batch", ""), http.StatusConflict, "batch-not-waiting")
+	p := w.problem(w.call(http.MethodPost, "/api/jobs/a/next-batch", ""), http.StatusConflict, "batch-not-waiting")
+	require.Equal(t, "the job has not begun", p["detail"])
 	w.problem(w.call(http.MethodPut, "/api/jobs/b", strings.Replace(body, "12.5", "100", 1)), http.StatusBadRequest, "invalid-request")
 }
 
