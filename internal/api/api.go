@@ -26,6 +26,7 @@ type Commands interface {
 	Resume(ctx context.Context, jobID, note string, by job.Caller) (*job.Record, *job.Run, error)
 	Approve(ctx context.Context, jobID string, batch int, remark string, by job.Caller) (*job.Record, *job.Run, error)
 	NextBatch(ctx context.Context, jobID, note string, by job.Caller) (*job.Record, *job.Run, error)
+	Edit(ctx context.Context, jobID string, e dispatch.Edit, by job.Caller) (*job.Record, *job.Run, error)
 	Delete(ctx context.Context, jobID string, by job.Caller) error
 }
 

@@ -35,7 +35,7 @@ func TestPutStoresTheJobAndSaysWhereItsEndIs(t *testing.T) {
 			"queued": 0.0, "inProgress": 0.0, "succeeded": 0.0, "failed": 0.0, "timedOut": 0.0, "rejected": 0.0, "canceled": 0.0, "removed": 0.0, "inDoubt": 0.0,
 		},
 		"selection": map[string]any{"state": "pending", "deviceCount": 0.0},
-		"createdBy": map[string]any{"kind": "anonymous"},
+		"createdBy": map[string]any{"kind": "anonymous"}, "version": 1.0,
 	}
 	got := r.json(t)
 	require.Contains(t, got["runId"], "lock-1.")

@@ -249,7 +249,6 @@ func TestPathsAndMethods(t *testing.T) {
 
 	for path, allow := range map[string]string{
 		"/api/jobs":                    "GET, HEAD, POST",
-		"/api/jobs/job-1":              "DELETE, GET, HEAD, PUT",
 		"/api/jobs/job-1/cancel":       "POST",
 		"/api/jobs/job-1/result":       "GET, HEAD",
 		"/api/jobs/job-1/executions":   "GET, HEAD",

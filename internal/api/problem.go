@@ -49,6 +49,8 @@ var (
 	changedMeanwhile    = problemKind{"changed-meanwhile", "The job was changed at the same moment", http.StatusConflict}
 	batchNotWaiting     = problemKind{"batch-not-waiting", "The batch does not wait for this", http.StatusConflict}
 	ownApproval         = problemKind{"own-approval", "The job is the caller's own", http.StatusForbidden}
+	editedMeanwhile     = problemKind{"edited-meanwhile", "The job was edited meanwhile", http.StatusPreconditionFailed}
+	versionMissing      = problemKind{"version-missing", "The request does not say which version it edits", http.StatusPreconditionRequired}
 	bodyTooLarge        = problemKind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge}
 	unsupportedMedia    = problemKind{"unsupported-media-type", "The body is not JSON", http.StatusUnsupportedMediaType}
 	keyReused           = problemKind{"idempotency-key-reused", "The Idempotency-Key was used for another job", http.StatusUnprocessableEntity}
@@ -114,6 +116,8 @@ func toProblem(err error) *problem {
 		return problemOf(notRecurring, "only a job with a schedule has more than one run")
 	case errors.Is(err, schedule.ErrTooMany):
 		return problemOf(tooManyRuns, err.Error()+"; take a shorter range, or try again when some have ended")
+	case errors.Is(err, dispatch.ErrEdited):
+		return problemOf(editedMeanwhile, "somebody else edited the job since the version in If-Match; read it again")
 	case errors.Is(err, job.ErrNotWaiting):
 		return problemOf(batchNotWaiting, strings.TrimPrefix(err.Error(), job.ErrNotWaiting.Error()+": "))
 	case errors.Is(err, dispatch.ErrOwnApproval):

@@ -77,6 +77,10 @@ func (b broken) NextBatch(context.Context, string, string, job.Caller) (*job.Rec
 	return nil, nil, b.err
 }
 
+func (b broken) Edit(context.Context, string, dispatch.Edit, job.Caller) (*job.Record, *job.Run, error) {
+	return nil, nil, b.err
+}
+
 func (b broken) Delete(context.Context, string, job.Caller) error { return b.err }
 
 func (b broken) Get(context.Context, string) (*job.Record, *job.Run, error) {

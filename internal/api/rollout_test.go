@@ -122,3 +122,42 @@ func TestTheRolloutOfOneRunOfARecurringJob(t *testing.T) {
 	require.Equal(t, "scheduled", w.get("/api/jobs/nightly")["status"])
 	w.problem(w.call(http.MethodPost, "/api/jobs/nightly/runs/nightly.abc.1/pause", ""), http.StatusNotFound, "unknown-run")
 }
+
+func TestAJobIsEditedWhileItRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, fleet("ok", 130)...)
+	w.put("a", inBatches(`{"startTime":"2026-12-24T00:00:00Z"}`))
+	w.waitsFor("a", "startTime")
+	now := `{"rollout":{"batches":[{"number":10},{}],"maxConcurrency":50},"maxExecutionTimeInSeconds":3600}`
+	edit := func(tag, body string) reply { return w.call(http.MethodPatch, "/api/jobs/a", body, "If-Match", tag) }
+	w.problem(edit("", now), http.StatusPreconditionRequired, "version-missing")
+	w.problem(edit(`"2"`, now), http.StatusPreconditionFailed, "edited-meanwhile")
+	w.problem(edit(`"abc"`, now), http.StatusPreconditionFailed, "edited-meanwhile")
+	w.problem(edit(`*`, `{"queryCondition":"a = 1"}`), http.StatusBadRequest, "invalid-request")
+	w.clock.moveTo(w.clock.Now().Add(time.Second))
+	r := edit(`"1"`, now)
+	require.Equal(t, http.StatusOK, r.status, "%s", r.body)
+	require.EqualValues(t, 2, r.json(t)["version"])
+	w.finish()
+	got := w.get("/api/jobs/a")
+	require.EqualValues(t, 130, got["deviceJobStatistics"].(map[string]any)["succeededCount"])
+	require.EqualValues(t, 50, got["rollout"].(map[string]any)["maxConcurrency"])
+	require.EqualValues(t, 3600, got["maxExecutionTimeInSeconds"])
+	require.Regexp(t, `^edited a .* running>running$`, w.actions("/api/jobs/a/audit")[0])
+	w.problem(edit(`*`, `{"maxExecutionTimeInSeconds":3600}`), http.StatusConflict, "job-ended")
+}
+
+func TestAJobIsEditedBeforeItBegins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("a", later)
+	tag := w.call(http.MethodGet, "/api/jobs/a", "").header.Get("ETag")
+	r := w.call(http.MethodPatch, "/api/jobs/a", `{"maxExecutionTimeInSeconds":5}`, "If-Match", tag)
+	require.Equal(t, http.StatusOK, r.status, "%s", r.body)
+	require.EqualValues(t, 5, w.get("/api/jobs/a")["maxExecutionTimeInSeconds"])
+	require.Regexp(t, `^edited a`, w.actions("/api/jobs/a/audit")[1], "in the same instant as its creation")
+	w.put("a", later) // the same as was asked for at first: nothing changes
+	require.EqualValues(t, 5, w.get("/api/jobs/a")["maxExecutionTimeInSeconds"])
+	w.put("nightly", nightly)
+	w.problem(w.call(http.MethodPatch, "/api/jobs/nightly", `{"maxExecutionTimeInSeconds":5}`, "If-Match", "*"), http.StatusBadRequest, "invalid-request")
+}

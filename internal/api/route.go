@@ -48,6 +48,7 @@ func (h *handler) table() []route {
 		{[]string{"jobs", jobIDPart}, map[string]endpoint{
 			http.MethodGet:    {nil, h.get},
 			http.MethodPut:    {nil, h.put},
+			http.MethodPatch:  {nil, h.edit},
 			http.MethodDelete: {nil, h.remove},
 		}},
 		{[]string{"jobs", jobIDPart, "cancel"}, map[string]endpoint{

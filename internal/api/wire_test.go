@@ -70,7 +70,8 @@ func TestEveryKindOfProblemIsExplained(t *testing.T) {
 	require.NoError(t, err)
 	kinds := []problemKind{
 		invalidRequest, notSignedIn, roleMissing, unknownPath, unknownJob, unknownRun, unknownExecution, methodNotAllowed, idTaken, jobEnded,
-		jobNotEnded, executionNotWaiting, notRecurring, tooManyRuns, changedMeanwhile, batchNotWaiting, ownApproval, 
+		jobNotEnded, executionNotWaiting, notRecurring, tooManyRuns, changedMeanwhile, batchNotWaiting, ownApproval,
+		editedMeanwhile, versionMissing,
 		bodyTooLarge, unsupportedMedia, keyReused, internalError, hubUnavailable, storageUnavailable,
 	}
 	for _, k := range kinds {

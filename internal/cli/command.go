@@ -32,7 +32,7 @@ func entries() []entry {
 	return []entry{
 		demoEntry(), devEntry(), hubEntry(), deviceEntry(), healthEntry(),
 		jobCreateEntry(), jobListEntry(), jobShowEntry(), jobWatchEntry(), jobExecutionsEntry(), jobPauseEntry(), jobResumeEntry(),
-		jobRunsEntry(), jobRunNowEntry(), jobApproveEntry(), jobNextBatchEntry(), jobRerunEntry(), jobCancelEntry(),
+		jobRunsEntry(), jobRunNowEntry(), jobApproveEntry(), jobNextBatchEntry(), jobEditEntry(), jobRerunEntry(), jobCancelEntry(),
 		jobDeleteEntry(), jobAuditEntry(), importEntry(),
 	}
 }

@@ -34,6 +34,7 @@ type Job struct {
 	Warnings       []string       `json:"warnings"`
 	Selection      Selection      `json:"selection"`
 	RolloutStatus  RolloutStatus  `json:"rolloutStatus"`
+	Version        int            `json:"version"`   // grows with each edit
 	CreatedBy      Principal      `json:"createdBy"` // zero when the service does not know
 	// Recurrence is nil of a job without a schedule. Of others Statistics are those of the latest run.
 	Recurrence *Recurrence `json:"recurrence"`

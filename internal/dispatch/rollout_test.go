@@ -160,3 +160,18 @@ func TestAProcessMayDieInARollout(t *testing.T) {
 		})
 	}
 }
+
+func TestARateIsEditedWhileItIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	w.hub.populate(100)
+	begun := w.hub.clocked()
+	id := w.create(careful(`{"maximumPerMinute":60}`, ""))
+	w.run(func(context.Context) bool { return len(begun()) > 2 })
+	_, run, err := w.current().d.Edit(t.Context(), id, Edit{Patch: []byte(`{"rollout":{"maximumPerMinute":60000}}`), Version: 1}, someone())
+	require.NoError(t, err)
+	require.Equal(t, 60000, run.Rollout.Policy.MaximumPerMinute)
+	_, _, err = w.current().d.Edit(t.Context(), id, Edit{Patch: []byte(`{"rollout":{"maximumPerMinute":1}}`), Version: 1}, someone())
+	require.ErrorIs(t, err, ErrEdited)
+	require.Equal(t, 100, w.ended(id).Counts().Of(job.Succeeded), "at the old rate that takes 100 s")
+}

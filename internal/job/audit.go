@@ -35,6 +35,7 @@ const (
 	ActionCreated    Action = "created"
 	ActionPaused     Action = "paused"
 	ActionResumed    Action = "resumed"
+	ActionEdited     Action = "edited"
 	ActionApproved   Action = "approved" // a batch
 	ActionAdvanced   Action = "advanced" // to the next batch
 	ActionRunNow     Action = "runNow"
@@ -46,7 +47,7 @@ const (
 // Actions lists the actions.
 func Actions() []Action {
 	return []Action{
-		ActionCreated, ActionPaused, ActionResumed, ActionApproved, ActionAdvanced, ActionRunNow, ActionBackfilled, ActionCancelled, ActionDeleted,
+		ActionCreated, ActionPaused, ActionResumed, ActionEdited, ActionApproved, ActionAdvanced, ActionRunNow, ActionBackfilled, ActionCancelled, ActionDeleted,
 	}
 }
 

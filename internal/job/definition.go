@@ -132,6 +132,7 @@ type Record struct {
 	EndedAt       time.Time
 	Devices       int
 	Counts        Counts
+	Edits         int  `json:",omitempty"`
 	Told          Told `json:",omitzero"` // entries of the audit trail that came from the run
 
 	// Series is where a recurring job stands, nil of others. Its Status is its own, by CanRecur; StartedAt, FailureReason, Devices
@@ -153,7 +154,7 @@ type Record struct {
 func (r *Record) NewRun() Run {
 	return Run{
 		ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil(),
-		Rollout: NewRolling(r.Rollout),
+		Rollout: NewRolling(r.Rollout), Edits: r.Edits,
 	}
 }
 
@@ -163,6 +164,7 @@ func (r *Record) Reflect(run *Run) bool {
 	r.Status, r.EndReason, r.FailureReason = run.Status, run.EndReason, run.FailureReason
 	r.StartedAt, r.EndedAt, r.Pause = run.StartedAt, run.EndedAt, run.Pause
 	r.Told = Told{RunID: run.ID, Count: run.Noted}
+	r.Definition, r.Edits = r.Latest(run), max(r.Edits, run.Edits)
 	r.Devices, r.Counts = run.Devices, run.Counts()
 	return changed
 }

@@ -78,3 +78,9 @@ func (o *object) note(name string) string {
 	}
 	return text
 }
+
+// Note gives a text as a note, cut to what one may have.
+func Note(text []byte) string {
+	runes := []rune(string(text))
+	return string(runes[:min(len(runes), MaxNoteChars)])
+}

@@ -47,6 +47,10 @@ type Run struct {
 	// Rollout is nil where devices are begun as fast as the hub allows.
 	Rollout *Rolling `json:",omitempty"`
 
+	// Edits is how often the job was edited, Edited what the last edit of the run made of it, for the job to take over.
+	Edits  int     `json:",omitempty"`
+	Edited *Edited `json:",omitempty"`
+
 	StartAt   time.Time // when it is due
 	Deadline  time.Time // no new call starts from here on; zero means none
 	StartedAt time.Time

@@ -1,0 +1,78 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// ErrEdited says that a job was edited since the version that the caller knows.
+var ErrEdited = errors.New("the job was edited meanwhile")
+
+// AnyVersion stands for whatever version a job has.
+const AnyVersion = 0
+
+// Edit is a change of a job's rate, thresholds or time limit, also while it runs.
+type Edit struct {
+	Patch   []byte // a merge patch of the definition's editable members
+	Version int    // that the caller knows, or AnyVersion
+}
+
+// Edit changes a job. A run that goes on keeps to it from its next supervision on. Errors are job.Faults, ErrEdited and ErrEnded.
+func (d *Dispatcher) Edit(ctx context.Context, id string, e Edit, by job.Caller) (*job.Record, *job.Run, error) {
+	for {
+		rec, err := d.store.Job(ctx, id)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case rec.Status.Ended():
+			return nil, nil, ErrEnded
+		case rec.Series != nil:
+			return nil, nil, job.Faults{{Field: "schedule", Rule: "a recurring job cannot be edited; cancel it and create another"}}
+		case rec.Active:
+			return d.editRun(ctx, id, e, by)
+		}
+		next, err := e.of(rec, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		rec.Definition = next
+		rec.Edits++
+		err = d.store.SaveJob(ctx, rec, rec.Status, e.change(rec.Change(job.ActionEdited, by, d.now()), rec.Status))
+		if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		run, err := d.runOf(ctx, rec)
+		return rec, run, err
+	}
+}
+
+// of gives the definition as it is after the edit.
+func (e Edit) of(rec *job.Record, run *job.Run) (job.Definition, error) {
+	if e.Version != AnyVersion && e.Version != rec.Version(run) {
+		return job.Definition{}, ErrEdited
+	}
+	return rec.Latest(run).Edit(e.Patch)
+}
+
+// change completes an entry of the audit trail.
+func (e Edit) change(c job.Change, status job.Status) job.Change {
+	c.From, c.To, c.Note = status, status, job.Note(e.Patch)
+	return c
+}
+
+func (d *Dispatcher) editRun(ctx context.Context, id string, e Edit, by job.Caller) (*job.Record, *job.Run, error) {
+	return d.roll(ctx, id, func(run *job.Run, rec *job.Record) (bool, error) {
+		next, err := e.of(rec, run)
+		if err != nil {
+			return false, err
+		}
+		run.TakeOver(&next)
+		run.Enter(e.change(rec.Change(job.ActionEdited, by, d.now()), run.Status))
+		return true, nil
+	})
+}

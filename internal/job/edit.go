@@ -1,0 +1,141 @@
+package job
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Edited holds the members of a definition that can be changed while the job waits or runs.
+type Edited struct {
+	MaxExecutionTimeInSeconds int64    `json:"maxExecutionTimeInSeconds,omitempty"`
+	Rollout                   *Rollout `json:"rollout,omitempty"`
+	Abort                     *Abort   `json:"abort,omitempty"`
+}
+
+// editable gives the present members.
+func (d *Definition) editable() Edited {
+	return Edited{MaxExecutionTimeInSeconds: d.MaxExecutionTimeInSeconds, Rollout: d.Rollout, Abort: d.Abort}
+}
+
+// put takes over edited members.
+func (d *Definition) put(e Edited) {
+	d.MaxExecutionTimeInSeconds, d.Rollout, d.Abort = e.MaxExecutionTimeInSeconds, e.Rollout, e.Abort
+}
+
+// Edit gives d with what a merge patch (RFC 7396) of its editable members changes. The error, if any, is Faults.
+func (d Definition) Edit(patch []byte) (Definition, error) {
+	if err := checkText(patch); err != nil {
+		return d, err
+	}
+	var faults Faults
+	o := newObject("body", patch, &faults)
+	if o == nil {
+		return d, faults
+	}
+	o.only("maxExecutionTimeInSeconds", "rollout", "abort")
+	if len(o.members) == 0 {
+		o.fault("", patch, "must have at least one of maxExecutionTimeInSeconds, rollout and abort")
+	}
+	if len(faults) > 0 {
+		return d, faults
+	}
+	before, err := json.Marshal(d.editable())
+	if err != nil {
+		return d, fmt.Errorf("editing a definition: %w", err)
+	}
+	m := newObject("body", mergePatch(before, patch), &faults)
+	if m == nil {
+		return d, faults
+	}
+	next := Edited{
+		MaxExecutionTimeInSeconds: m.integer("maxExecutionTimeInSeconds", 0, 1, MaxExecutionSecs),
+		Rollout:                   m.rollout(),
+		Abort:                     m.abort(),
+	}
+	if next.MaxExecutionTimeInSeconds == 0 && d.MaxExecutionTimeInSeconds > 0 && d.Retry != nil {
+		m.fault("maxExecutionTimeInSeconds", nil, "must stay: the job's retries end with it")
+	}
+	m.sameBatches(d.Rollout, next.Rollout)
+	if len(faults) > 0 {
+		return d, faults
+	}
+	d.put(next)
+	return d, nil
+}
+
+// sameBatches refuses edits that would move devices between batches, or go round an approval.
+func (o *object) sameBatches(before, after *Rollout) {
+	if (before == nil) != (after == nil) {
+		o.fault("rollout", nil, "can neither be added nor be taken away")
+	}
+	if before == nil || after == nil {
+		return
+	}
+	same := slices.EqualFunc(before.Batches, after.Batches, func(a, b BatchPolicy) bool {
+		approval := a.Gate != nil && a.Gate.Approval
+		return a.Number == b.Number && a.Percentage == b.Percentage && (!approval || b.Gate != nil && b.Gate.Approval)
+	})
+	if !same {
+		o.fault("rollout.batches", nil, "must have the same sizes and no fewer approvals: only thresholds and times can be edited")
+	}
+}
+
+// mergePatch applies a merge patch (RFC 7396). Both texts are valid JSON.
+func mergePatch(target, patch json.RawMessage) json.RawMessage {
+	var changes map[string]json.RawMessage
+	if err := json.Unmarshal(patch, &changes); err != nil || changes == nil {
+		return patch // no object: it takes the place
+	}
+	members := map[string]json.RawMessage{}
+	if err := json.Unmarshal(target, &members); err != nil || members == nil {
+		members = map[string]json.RawMessage{}
+	}
+	for name, change := range changes {
+		if isNull(change) {
+			delete(members, name)
+			continue
+		}
+		members[name] = mergePatch(members[name], change)
+	}
+	merged, err := json.Marshal(members)
+	if err != nil {
+		return patch // cannot be: its parts are valid
+	}
+	return merged
+}
+
+// TakeOver has the run go on by an edited definition.
+func (r *Run) TakeOver(d *Definition) {
+	e := d.editable()
+	if r.Rollout != nil && e.Rollout != nil {
+		r.Rollout.Policy = *e.Rollout.Clone()
+	}
+	r.Failure = d.FailurePolicy.orNil()
+	if !r.StartedAt.IsZero() {
+		r.Deadline = time.Time{}
+		if e.MaxExecutionTimeInSeconds > 0 {
+			r.Deadline = r.StartedAt.Add(time.Duration(e.MaxExecutionTimeInSeconds) * time.Second)
+		}
+	}
+	r.Edits++
+	r.Edited = &e
+}
+
+// Version is that of what can be edited, as the job and its run, nil for none, know it: 1, and one more for each edit.
+func (r *Record) Version(run *Run) int {
+	if run == nil {
+		return 1 + r.Edits
+	}
+	return 1 + max(r.Edits, run.Edits)
+}
+
+// Latest gives the job's definition with what was edited in its run.
+func (r *Record) Latest(run *Run) Definition {
+	d := r.Definition
+	if run != nil && run.Edited != nil && run.Edits > r.Edits {
+		d.put(*run.Edited)
+	}
+	return d
+}
