@@ -39,8 +39,8 @@ func TestAnAbortedRunOvershootsByTheCallsInFlightAtMost(t *testing.T) {
 	require.LessOrEqual(t, calls.Load(), int64(least+inFlight))
 	c := run.Counts()
 	require.Equal(t, int(calls.Load()), c.Of(job.Failed))
-	require.Equal(t, devices, c.Total())
-	require.Equal(t, devices-c.Of(job.Failed), c.ReasonMap()["jobAborted"])
+	require.Equal(t, run.Devices, c.Total(), "selection ends too")
+	require.Equal(t, run.Devices-c.Of(job.Failed), c.ReasonMap()["jobAborted"])
 	for device, e := range w.executions(run) {
 		require.Equal(t, e.State == job.Failed, w.hub.called(device) == 1, device)
 	}

@@ -32,7 +32,7 @@ func TestNoDeviceIsEverCalledTwice(t *testing.T) {
 			})
 			w.hub.page = 60
 			w.hub.populate(devices)
-			w.hub.answer = func(_ string, call int) (iothub.MethodResult, error) {
+			w.hub.answer = func(string, int) (iothub.MethodResult, error) {
 				time.Sleep(5 * time.Millisecond) // a device that takes its time, so that some calls are made after a write
 				return iothub.MethodResult{Status: 200}, nil
 			}

@@ -29,7 +29,7 @@ func TestOfflineDevicesAreCalledAgainUntilTheyComeBack(t *testing.T) {
 	}
 	began := time.Now()
 	id := w.create(replaced(patient, "3600"))
-	w.run(func(ctx context.Context) bool {
+	w.run(func(context.Context) bool {
 		run := w.status(id)
 		return run.PlanDone && run.Counts().Of(job.Succeeded) == 225
 	})

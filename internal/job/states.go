@@ -132,24 +132,24 @@ type Reason uint8
 
 // The reasons.
 const (
-	NoReason         Reason = iota
-	DeviceOffline           // the device was not connected within the connect timeout (IoT Hub 404103)
-	DeviceNotFound          // the hub does not know the device, or it is disabled (404001)
-	DeviceNoAnswer          // the device did not answer within the response timeout (504101); it may have executed
-	DeviceError             // the device's answer is no success: a status outside 200-299, or as the job's succeedOn says
-	UnreadableAnswer        // the device's answer was not JSON (502101); it has executed
-	RequestRejected         // the hub refused the request itself (400, 413)
-	HubError                // the hub failed again and again (5xx); the device may have executed
-	ConnectionLost          // the connection broke again and again after the request was sent; the device may have executed
-	NotStarted              // the run ended by its time limit before the device was called
-	JobCanceled             // the job was cancelled before the device was called
-	Abandoned               // the workers that called it died too often; the device may have executed
-	JobAborted              // an abort criterion of the job was met before the device was called
-	DeviceRejected          // the device answered as the job's rejectOn says
-	StartTimedOut           // the device was not called within the job's timeout.notStarted
-	ProgressTimedOut        // the call took longer than the job's timeout.inProgress; the device may have executed
-	OutcomeUnknown          // the worker that called it died; the device may have executed and is not called again
-	ExecutionCanceled       // a person cancelled this device's execution before it was called, or called again
+	NoReason          Reason = iota
+	DeviceOffline            // the device was not connected within the connect timeout (IoT Hub 404103)
+	DeviceNotFound           // the hub does not know the device, or it is disabled (404001)
+	DeviceNoAnswer           // the device did not answer within the response timeout (504101); it may have executed
+	DeviceError              // the device's answer is no success: a status outside 200-299, or as the job's succeedOn says
+	UnreadableAnswer         // the device's answer was not JSON (502101); it has executed
+	RequestRejected          // the hub refused the request itself (400, 413)
+	HubError                 // the hub failed again and again (5xx); the device may have executed
+	ConnectionLost           // the connection broke again and again after the request was sent; the device may have executed
+	NotStarted               // the run ended by its time limit before the device was called
+	JobCanceled              // the job was cancelled before the device was called
+	Abandoned                // the workers that called it died too often; the device may have executed
+	JobAborted               // an abort criterion of the job was met before the device was called
+	DeviceRejected           // the device answered as the job's rejectOn says
+	StartTimedOut            // the device was not called within the job's timeout.notStarted
+	ProgressTimedOut         // the call took longer than the job's timeout.inProgress; the device may have executed
+	OutcomeUnknown           // the worker that called it died; the device may have executed and is not called again
+	ExecutionCanceled        // a person cancelled this device's execution before it was called, or called again
 	reasons
 )
 
