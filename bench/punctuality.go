@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// createAhead is how long before the first job is due all are being created.
-	createAhead = 15 * time.Second
 	// creators is how many jobs are created at once.
 	creators = 8
 	// latest is how late a job may be at most before the measurement gives up.
@@ -22,9 +20,10 @@ const (
 
 // punctuality measures how long after its time a job calls its first device.
 func punctuality(ctx context.Context, b *bench) (t table, err error) {
-	jobs, window := b.sized(50, 1000), 4*time.Minute
+	// All jobs are being created until ahead is over.
+	jobs, ahead, window := 1000, 15*time.Second, 4*time.Minute
 	if b.small {
-		window = 30 * time.Second
+		jobs, ahead, window = 50, 4*time.Second, 30*time.Second
 	}
 	w, err := startWorld(ctx, worldOptions{hub: hubOptions{Devices: jobs, Journal: true}, app: b.app})
 	if err != nil {
@@ -35,11 +34,12 @@ func punctuality(ctx context.Context, b *bench) (t table, err error) {
 	if err != nil {
 		return t, err
 	}
-	due, err := w.createAtRandom(ctx, ids, window)
+	first := time.Now().Add(ahead).UTC()
+	due, err := w.createAtRandom(ctx, ids, first, window)
 	if err != nil {
 		return t, err
 	}
-	calls, err := w.awaitCalls(ctx, jobs, time.Now().Add(createAhead+window))
+	calls, err := w.awaitCalls(ctx, jobs, first.Add(window))
 	if err != nil {
 		return t, err
 	}
@@ -58,9 +58,8 @@ func punctuality(ctx context.Context, b *bench) (t table, err error) {
 	return t, nil
 }
 
-// createAtRandom creates a job for each device and gives when it is due, by device.
-func (w *world) createAtRandom(ctx context.Context, ids []string, window time.Duration) (map[string]time.Time, error) {
-	first := time.Now().Add(createAhead).UTC()
+// createAtRandom creates a job for each device, due between first and the end of window, and gives when it is due, by device.
+func (w *world) createAtRandom(ctx context.Context, ids []string, first time.Time, window time.Duration) (map[string]time.Time, error) {
 	due := map[string]time.Time{}
 	all, createCtx := errgroup.WithContext(ctx)
 	all.SetLimit(creators)

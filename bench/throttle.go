@@ -38,7 +38,7 @@ func (b *bench) workloads(c tierCase) []workload {
 	for _, twins := range []bool{false, true} {
 		for _, byQuery := range []bool{true, false} {
 			for _, jobs := range []int{1, 3} {
-				if !b.small || c.tier == throttle.S1 && (jobs == 1 || byQuery) || jobs == 1 && byQuery && !twins {
+				if !b.small || c.tier == throttle.S1 && (jobs == 1 || byQuery && !twins) || jobs == 1 && byQuery && !twins {
 					all = append(all, workload{twins, byQuery, jobs})
 				}
 			}
