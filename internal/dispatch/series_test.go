@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -362,4 +363,33 @@ func TestEachRunHasTheDevicesOfTheList(t *testing.T) {
 	require.Equal(t, job.StatusCompleted, rec.Status, "no runs remain")
 	require.Equal(t, 2, w.hub.called("a"))
 	require.Equal(t, 2, w.hub.called("b"))
+}
+
+// Each run tells of itself: an event says which, and none comes twice.
+func TestEachRunIsTold(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, always(http.StatusAccepted))
+	clock := clockAt(t, "2026-12-01T00:30:00Z")
+	opts := notifying(t, r, true)
+	opts.Now = clock.now
+	w := newWorld(t, opts)
+	w.hub.populate(1)
+	w.recur(`{"jobId":"daily","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
+		"schedule":{"cron":"0 * * * *"},"notifications":{"callbackUrl":"` + r.url + `/hook"}}`)
+	for n := 1; n <= 2; n++ {
+		clock.jump(time.Hour)
+		w.rests(n)
+		w.run(func(context.Context) bool {
+			_, runs := w.daily()
+			return len(r.count()) == 3 && runs[n-1].NextDelivery().IsZero()
+		})
+	}
+	require.Equal(t, map[string]int{
+		"/hook io.fleetjobs.job.completed": 2, "/topic io.fleetjobs.job.completed": 2, "/topic io.fleetjobs.job.started": 2,
+	}, r.count())
+	ids := map[string]bool{}
+	for _, e := range r.events {
+		ids[e.Channel+e.ID] = true
+	}
+	require.Len(t, ids, 6)
 }
