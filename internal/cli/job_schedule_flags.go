@@ -19,7 +19,7 @@ type scheduleFlags struct {
 var scheduleFlagNames = [...]string{"cron", "every", "time-zone", "overlap", "runs"}
 
 func (s *scheduleFlags) flags(fs *flag.FlagSet) {
-	fs.StringVar(&s.cron, "cron", "", "run again and again: minute, hour, day, month and day of week, as in \"0 2 * * *\"; an `expression`")
+	fs.StringVar(&s.cron, "cron", "", "run again and again by this cron `expression`: minute, hour, day, month and day of week, as in \"0 2 * * *\"")
 	fs.DurationVar(&s.every, "every", 0, "run again and again with this time between, as in 6h")
 	fs.StringVar(&s.zone, "time-zone", "", "IANA `name` of the zone of --cron, as in Europe/Berlin; UTC unless given")
 	fs.StringVar(&s.overlap, "overlap", "", "`policy` for a run that is due while another goes on: skip, bufferOne, bufferAll, cancelOther, allowAll; skip unless given")
