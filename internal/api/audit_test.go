@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"testing"
 	"time"
 
@@ -227,6 +228,11 @@ func TestWordsOfTheTrailAreDescribed(t *testing.T) {
 	t.Parallel()
 	schemas := loadSpec(t).doc.Components.Schemas
 	require.Equal(t, words(job.Actions()), schemas["Change"].Value.Properties["action"].Value.Enum)
+	page, err := os.ReadFile("../../docs/security.md")
+	require.NoError(t, err)
+	for _, action := range job.Actions() {
+		require.Contains(t, string(page), fmt.Sprintf("`%s`", action))
+	}
 	require.Equal(t, words([]job.PrincipalKind{job.PrincipalIdentity, job.PrincipalKey, job.PrincipalPolicy, job.PrincipalAnonymous}),
 		schemas["Principal"].Value.Properties["kind"].Value.Enum)
 }

@@ -103,7 +103,7 @@ func toProblem(err error) *problem {
 	case errors.Is(err, job.ErrNotFound):
 		return problemOf(unknownJob, "no job has this id")
 	case errors.Is(err, dispatch.ErrIDTaken):
-		return problemOf(idTaken, "a job with this id and another definition exists; a job is never changed")
+		return problemOf(idTaken, "a job with this id and another definition exists; PUT never changes a job")
 	case errors.Is(err, dispatch.ErrKeyReused):
 		return problemOf(keyReused, "an earlier request with this Idempotency-Key had another body; use a new key for a new job")
 	case errors.Is(err, dispatch.ErrNotWaiting):
