@@ -69,6 +69,9 @@ func (g *guard) saw(run *job.Run) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.generation = run.Generation
+	if g.abort = new(job.Abort); run.Failure != nil && run.Failure.Abort != nil { // both may have been edited
+		g.abort = run.Failure.Abort
+	}
 	if g.generation < g.turn {
 		return
 	}

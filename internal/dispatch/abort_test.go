@@ -104,21 +104,30 @@ func TestARunWhoseLastDeviceFailsIsFinished(t *testing.T) {
 
 func TestAHeldGuardOpensWhenASupervisionLetsTheRunGoOn(t *testing.T) {
 	t.Parallel()
-	g := newGuard(&job.Abort{Criteria: []job.AbortCriterion{{FailureType: job.FailureAll, ThresholdPercentage: 50, MinNumberOfExecutedDevices: 2}}})
+	policy := &job.FailurePolicy{Abort: &job.Abort{Criteria: []job.AbortCriterion{{
+		FailureType: job.FailureAll, ThresholdPercentage: 50, MinNumberOfExecutedDevices: 2,
+	}}}}
+	g := newGuard(policy.Abort)
 	require.Nil(t, newGuard(nil).holds())
-	g.saw(&job.Run{Generation: 7})
+	g.saw(&job.Run{Generation: 7, Failure: policy})
 	g.ended(&job.Execution{State: job.Failed, Reason: job.DeviceError})
 	require.Nil(t, g.holds(), "one is fewer than the least number")
 	g.ended(&job.Execution{State: job.Succeeded})
 	held := g.holds()
 	require.NotNil(t, held)
-	g.saw(&job.Run{Generation: 9, Closed: job.CountsOf(job.Succeeded, job.NoReason, 50), Devices: 100})
+	g.saw(&job.Run{Generation: 9, Failure: policy, Closed: job.CountsOf(job.Succeeded, job.NoReason, 50), Devices: 100})
 	require.NotNil(t, g.holds(), "that pass may not have counted what was stored after the hold")
-	g.saw(&job.Run{Generation: 10, Closed: job.CountsOf(job.Succeeded, job.NoReason, 50), Devices: 100})
+	g.saw(&job.Run{Generation: 10, Failure: policy, Closed: job.CountsOf(job.Succeeded, job.NoReason, 50), Devices: 100})
 	require.Nil(t, g.holds())
 	<-held
 	for range 5 {
 		g.ended(&job.Execution{State: job.Failed, Reason: job.DeviceError})
 		require.Nil(t, g.holds(), "few among all that was stored")
 	}
+
+	g.saw(&job.Run{Generation: 20}) // somebody took the criteria away
+	for range 100 {
+		g.ended(&job.Execution{State: job.Failed, Reason: job.DeviceError})
+	}
+	require.Nil(t, g.holds())
 }
