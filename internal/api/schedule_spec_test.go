@@ -17,7 +17,8 @@ import (
 // test of internal/schedule compares with the code.
 func TestTheDescriptionOfASchedule(t *testing.T) {
 	t.Parallel()
-	members := loadSpec(t).doc.Components.Schemas["Schedule"].Value.Properties
+	schemas := loadSpec(t).doc.Components.Schemas
+	members, window := schemas["Schedule"].Value.Properties, schemas["MaintenanceWindow"].Value.Properties
 
 	page, err := os.ReadFile("../../docs/schedules.md")
 	require.NoError(t, err)
@@ -45,4 +46,7 @@ func TestTheDescriptionOfASchedule(t *testing.T) {
 	require.Contains(t, members["catchupWindow"].Value.Description, schedule.MinCatchup.String()+" to "+schedule.MaxCatchup.String())
 	require.Equal(t, false, members["pauseOnFailure"].Value.Default)
 	require.Equal(t, "UTC", members["timeZone"].Value.Default)
+	require.ElementsMatch(t, words(schedule.EndBehaviors()), window["endBehavior"].Value.Enum)
+	require.EqualValues(t, schedule.StopRollout, window["endBehavior"].Value.Default)
+	require.Contains(t, window["duration"].Value.Description, schedule.MinWindow.String()+" to "+schedule.MaxWindow.String())
 }
