@@ -46,11 +46,11 @@ func (w *world) total() int {
 
 func TestARunRestsBetweenWindows(t *testing.T) {
 	t.Parallel()
-	clock := clockAt(t, "2026-12-01T02:59:58Z")
+	clock := clockAt(t, "2026-12-01T02:59:54Z")
 	opts := quick
 	opts.Now, opts.CallsInFlight = clock.now, 2
 	w := newWorld(t, opts)
-	const devices = 400
+	const devices = 1000
 	w.hub.populate(devices)
 	last := w.slow(clock)
 	w.recur(windowed(`}}`))
@@ -79,11 +79,11 @@ func TestARunRestsBetweenWindows(t *testing.T) {
 
 func TestAWindowThatClosesMayEndTheRun(t *testing.T) {
 	t.Parallel()
-	clock := clockAt(t, "2026-12-01T02:59:58Z")
+	clock := clockAt(t, "2026-12-01T02:59:54Z")
 	opts := quick
 	opts.Now, opts.CallsInFlight = clock.now, 2
 	w := newWorld(t, opts)
-	w.hub.populate(400)
+	w.hub.populate(1000)
 	w.slow(clock)
 	w.recur(windowed(`,"endBehavior":"cancel"}}`))
 	run := w.ended("daily")
