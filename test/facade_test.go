@@ -21,6 +21,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/cli"
 	"github.com/fleetjobs/fleetjobs/internal/devstack"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 )
 
@@ -78,6 +79,31 @@ func TestAClientOfIoTHub(t *testing.T) {
 	require.Contains(t, string(a.body), `"status":200`)
 	require.JSONEq(t, `{"totalDeviceCount":250,"enabledDeviceCount":250,"disabledDeviceCount":0}`, string(hub(http.MethodGet, "/statistics/devices", "").body))
 	require.Equal(t, http.StatusNotFound, hub(http.MethodGet, "/$sim/stats", "").status)
+}
+
+// TestAJobOverModules runs over the modules that some devices have, made with either API.
+func TestAJobOverModules(t *testing.T) {
+	s := start(t, devstack.Options{Devices: 3, PassThrough: true, Journal: true})
+	hub := s.sdk(s.ConnectionString)
+	for _, path := range []string{"dev-000001/modules/door", "dev-000002/modules/door", "dev-000002/modules/other"} {
+		a := hub(http.MethodPut, "/devices/"+path, `{}`)
+		require.Equal(t, http.StatusCreated, a.status, "%s", a.body)
+	}
+	const doors = "FROM devices.modules WHERE moduleId = 'door'"
+	want := map[string]int{"dev-000001/door": 1, "dev-000002/door": 1}
+
+	s.put("ours", method("reboot", doors))
+	s.until("ours", 30*time.Second, ended)
+	require.Equal(t, want, s.Hub.CallCounts(fault.Methods))
+	found := string(s.call(http.MethodGet, "/api/jobs/ours/executions?deviceId=dev-000002&moduleId=door", "").body)
+	require.Contains(t, found, `"deviceId":"dev-000002","moduleId":"door","status":"succeeded"`)
+
+	a := hub(http.MethodPut, "/jobs/v2/theirs", `{"type":"scheduleUpdateTwin","updateTwin":{"etag":"*","tags":{"locked":true}},"queryCondition":"`+doors+`"}`)
+	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
+	s.until("theirs", 30*time.Second, ended)
+	require.Equal(t, want, s.Hub.CallCounts(fault.TwinUpdate))
+	a = hub(http.MethodPost, "/devices/query", `{"query":"SELECT * FROM devices.modules WHERE tags.locked = true"}`)
+	require.Equal(t, 2, strings.Count(string(a.body), `"moduleId":"door"`), "%s", a.body)
 }
 
 func createdBy(t *testing.T, body []byte) json.RawMessage {

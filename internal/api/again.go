@@ -34,8 +34,12 @@ func (h *handler) rerun(ctx context.Context, r *request) (*answer, error) {
 	return h.stored(ctx, r, rec, err)
 }
 
-// cancelExecution keeps one device from being called.
+// cancelExecution keeps one device, or with moduleId one module, from being called.
 func (h *handler) cancelExecution(ctx context.Context, r *request) (*answer, error) {
+	moduleParam(r)
+	if err := r.query.err(); err != nil {
+		return nil, err
+	}
 	s, err := h.executing(ctx, r)
 	if err != nil {
 		return nil, err
@@ -44,7 +48,7 @@ func (h *handler) cancelExecution(ctx context.Context, r *request) (*answer, err
 	if !job.DeviceID(r.deviceID) {
 		return nil, unknown
 	}
-	e, err := h.jobs.CancelExecution(ctx, s.run.ID, r.deviceID)
+	e, err := h.jobs.CancelExecution(ctx, s.run.ID, job.TargetID(r.deviceID, r.query.text("moduleId")))
 	if errors.Is(err, job.ErrNotFound) {
 		return nil, unknown
 	}

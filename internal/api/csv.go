@@ -14,6 +14,7 @@ import (
 func csvColumns() []string {
 	return []string{
 		"deviceId", "status", "attempts", "startTime", "endTime", "deviceStatus", "payload", "truncated", "errorCode", "errorMessage",
+		"moduleId",
 	}
 }
 
@@ -34,7 +35,7 @@ func encodeCSV(views []executionView) ([]byte, error) {
 
 // row gives the cells of v. Those that a device or a person wrote are made safe.
 func (v *executionView) row() []string {
-	cells := []string{safeCell(v.DeviceID), v.Status, strconv.Itoa(v.Attempts), "", "", "", "", "", "", ""}
+	cells := []string{safeCell(v.DeviceID), v.Status, strconv.Itoa(v.Attempts), "", "", "", "", "", "", "", safeCell(v.ModuleID)}
 	if !v.StartTime.IsZero() {
 		cells[3] = v.StartTime.String()
 	}

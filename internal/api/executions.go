@@ -36,7 +36,7 @@ func (h *handler) executions(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	if r.deviceID != "" {
-		return h.execution(ctx, r)
+		return h.find(ctx, r, r.query.text("moduleId"))
 	}
 	s, err := h.executing(ctx, r)
 	if err != nil {
@@ -83,17 +83,26 @@ func executionsAnswer(r *request, found []job.Execution, token string, asCSV boo
 	return a, err
 }
 
-// execution gives one device of a job.
+// execution gives one device of a job, or with moduleId one module.
 func (h *handler) execution(ctx context.Context, r *request) (*answer, error) {
+	moduleParam(r)
+	if err := r.query.err(); err != nil {
+		return nil, err
+	}
+	return h.find(ctx, r, r.query.text("moduleId"))
+}
+
+func (h *handler) find(ctx context.Context, r *request, moduleID string) (*answer, error) {
 	s, err := h.executing(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	unknown := problemOf(unknownExecution, "the device is not among those that the job has selected")
+	id := job.TargetID(r.deviceID, moduleID)
 	if !job.DeviceID(r.deviceID) {
 		return nil, unknown
 	}
-	e, shard, err := h.store.Find(ctx, s.run.ID, r.deviceID)
+	e, shard, err := h.store.Find(ctx, s.run.ID, id)
 	if errors.Is(err, job.ErrNotFound) {
 		return nil, unknown
 	}
@@ -112,14 +121,27 @@ func (h *handler) execution(ctx context.Context, r *request) (*answer, error) {
 	return a, err
 }
 
-// deviceParam reads deviceId, which stands alone.
+// moduleParam checks moduleId, which names a module of the device.
+func moduleParam(r *request) {
+	if id := r.query.text("moduleId"); r.query.has("moduleId") && !job.DeviceID(id) {
+		r.query.fault("moduleId", id, "must be a module id: "+idRule)
+	}
+}
+
+const idRule = "1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '"
+
+// deviceParam reads deviceId, which stands alone or beside moduleId.
 func deviceParam(r *request) {
+	moduleParam(r)
 	if !r.query.has("deviceId") {
+		if r.query.has("moduleId") {
+			r.query.fault("moduleId", r.query.text("moduleId"), "must stand beside deviceId")
+		}
 		return
 	}
 	r.deviceID = r.query.text("deviceId")
 	if !job.DeviceID(r.deviceID) {
-		r.query.fault("deviceId", r.deviceID, "must be a device id: 1 to 128 letters, digits and - : . + % _ # * ? ! ( ) , = @ ; $ '")
+		r.query.fault("deviceId", r.deviceID, "must be a device id: "+idRule)
 	}
 	for _, other := range []string{"status", "pageSize", "continuationToken"} {
 		if r.query.has(other) {

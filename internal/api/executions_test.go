@@ -118,6 +118,41 @@ func TestExecutionsAreFilteredAndPaged(t *testing.T) {
 	w.problem(w.call(http.MethodGet, "/api/jobs/other/executions?status=failed&continuationToken="+token, ""), http.StatusBadRequest, "invalid-request")
 }
 
+func TestExecutionsOfModules(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "ok-1", "offline-1")
+	overModules := strings.Replace(lockAll, `"*"`, `"FROM devices.modules WHERE moduleId = 'm'"`, 1)
+	preview := w.call(http.MethodPost, "/api/jobs?validateOnly=true", overModules).json(t)
+	require.Equal(t, []any{"ok-1/m", "offline-1/m"}, preview["firstDeviceIds"])
+
+	w.put("modules", overModules)
+	w.finish()
+	all := w.followed("/api/jobs/modules/executions?pageSize=1")
+	require.Len(t, all, 2)
+	ok := all[0]
+	require.Equal(t, []any{"ok-1", "m", "succeeded"}, []any{ok["deviceId"], ok["moduleId"], ok["status"]})
+	require.Equal(t, "deviceOffline", all[1]["error"].(map[string]any)["code"])
+	for _, path := range []string{"?deviceId=ok-1&moduleId=m", "/ok-1?moduleId=m"} {
+		require.Empty(t, cmp.Diff(ok, w.get("/api/jobs/modules/executions"+path)))
+	}
+	for path, want := range map[string]int{
+		"/ok-1": 404, "?deviceId=ok-1": 404, "?deviceId=ok-1&moduleId=n": 404, "/ok-1%2Fm": 404, "?deviceId=ok-1%2Fm": 400,
+		"?moduleId=m": 400, "?deviceId=ok-1&moduleId=": 400, "/ok-1?moduleId=a%2Fb": 400,
+	} {
+		require.Equal(t, want, w.call(http.MethodGet, "/api/jobs/modules/executions"+path, "").status, path)
+	}
+	file := w.call(http.MethodGet, "/api/jobs/modules/executions?deviceId=ok-1&moduleId=m", "", "Accept", "text/csv")
+	require.Regexp(t, `,errorMessage,moduleId\r\nok-1,succeeded,.*,m\r\n$`, file.body)
+
+	w.problem(w.call(http.MethodPost, "/api/jobs/modules/executions/ok-1/cancel?moduleId=m", ""), http.StatusConflict, "execution-not-waiting")
+	w.problem(w.call(http.MethodPost, "/api/jobs/modules/executions/ok-1/cancel", ""), http.StatusNotFound, "unknown-execution")
+	require.Equal(t, http.StatusAccepted, w.call(http.MethodPost, "/api/jobs/modules/rerun", `{"jobId":"again"}`).status)
+	w.finish()
+	again := w.followed("/api/jobs/again/executions?pageSize=1")
+	require.Len(t, again, 1)
+	require.Equal(t, []any{"offline-1", "m"}, []any{again[0]["deviceId"], again[0]["moduleId"]})
+}
+
 // Devices that a cancelled run never reached are canceled everywhere, although nobody wrote that into their rows.
 func TestExecutionsThatWereNeverReached(t *testing.T) {
 	t.Parallel()
@@ -219,15 +254,15 @@ func TestExecutionsAsCSV(t *testing.T) {
 	require.Equal(t, "text/csv; charset=utf-8; header=present", r.header.Get("Content-Type"))
 	require.Equal(t, `attachment; filename="file-executions.csv"`, r.header.Get("Content-Disposition"))
 	require.Equal(t, "Accept", r.header.Get("Vary"))
-	require.True(t, strings.HasPrefix(string(r.body), "deviceId,status,attempts,startTime,endTime,deviceStatus,payload,truncated,errorCode,errorMessage\r\n"))
+	require.True(t, strings.HasPrefix(string(r.body), "deviceId,status,attempts,startTime,endTime,deviceStatus,payload,truncated,errorCode,errorMessage,moduleId\r\n"))
 
 	rows, err := csv.NewReader(strings.NewReader(string(r.body))).ReadAll()
 	require.NoError(t, err)
 	require.Len(t, rows, 1001, "a header and the default page")
 	const at = "2026-11-23T10:00:00.000Z"
-	require.Equal(t, []string{"'=cmd()", "succeeded", "1", at, at, "200", `{"device": "=cmd()"}`, "", "", ""}, rows[1])
-	require.Equal(t, []string{"error-1", "failed", "1", at, at, "500", `"=no"`, "", "deviceError", "the device answered with status 500"}, rows[2])
-	require.Equal(t, []string{"offline-1", "failed", "1", at, at, "", "", "", "deviceOffline", `offline (status 404, DeviceNotOnline)`}, rows[3])
+	require.Equal(t, []string{"'=cmd()", "succeeded", "1", at, at, "200", `{"device": "=cmd()"}`, "", "", "", ""}, rows[1])
+	require.Equal(t, []string{"error-1", "failed", "1", at, at, "500", `"=no"`, "", "deviceError", "the device answered with status 500", ""}, rows[2])
+	require.Equal(t, []string{"offline-1", "failed", "1", at, at, "", "", "", "deviceOffline", `offline (status 404, DeviceNotOnline)`, ""}, rows[3])
 	require.Equal(t, "true", rows[4][7])
 
 	token := r.header.Get("X-Continuation-Token")

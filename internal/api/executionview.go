@@ -15,6 +15,7 @@ type executionError struct {
 // executionView is an execution in JSON. openapi.yaml describes each member.
 type executionView struct {
 	DeviceID     string          `json:"deviceId"`
+	ModuleID     string          `json:"moduleId,omitempty"`
 	Status       string          `json:"status"`
 	Attempts     int             `json:"attempts"`
 	StartTime    instant         `json:"startTime,omitzero"`
@@ -31,8 +32,9 @@ func viewOf(e *job.Execution) executionView {
 	if !e.State.Final() && !e.Waiting() {
 		e = &job.Execution{DeviceID: e.DeviceID, State: e.State, Attempts: e.Attempts, StartedAt: e.StartedAt}
 	}
+	deviceID, moduleID := job.SplitTarget(e.DeviceID)
 	v := executionView{
-		DeviceID: e.DeviceID, Status: e.State.String(), Attempts: e.Attempts,
+		DeviceID: deviceID, ModuleID: moduleID, Status: e.State.String(), Attempts: e.Attempts,
 		StartTime: instant(e.StartedAt), EndTime: instant(e.EndedAt), NextAttempt: instant(e.NextAttemptAt), DeviceStatus: e.StatusCode,
 		Payload: e.Payload(), Truncated: e.Truncated,
 	}

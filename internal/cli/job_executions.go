@@ -47,7 +47,7 @@ type jobExecutions struct {
 func (c *jobExecutions) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.status, "status", "", "only devices in this `state`")
 	fs.StringVar(&c.runID, "run", "", "of the run with this `id`, as 'job runs' tells; of the latest unless given")
-	fs.StringVar(&c.device, "device", "", "only the device with this `id`")
+	fs.StringVar(&c.device, "device", "", "only the device with this `id`, or the module device/module")
 	fs.IntVar(&c.limit, "limit", 100, "how `many` to show")
 	fs.BoolVar(&c.all, "all", false, "show all")
 	fs.BoolVar(&c.csv, "csv", false, "print CSV, as the service makes it")
@@ -174,7 +174,7 @@ func executionRow(e *client.Execution) []string {
 		code = strconv.Itoa(e.DeviceStatus)
 	}
 	return []string{
-		plain(e.DeviceID), plain(e.Status), plain(cmp.Or(e.Error.Code, "-")), code, strconv.Itoa(e.Attempts), clock(e.EndTime),
+		plain(e.Target()), plain(e.Status), plain(cmp.Or(e.Error.Code, "-")), code, strconv.Itoa(e.Attempts), clock(e.EndTime),
 		cutTo(plain(answer(e)), 60),
 	}
 }

@@ -112,10 +112,18 @@ func TestRequests(t *testing.T) {
 		}, `{"executions":[]}`, "GET /api/jobs/j/executions", ""},
 		"execution": {
 			func(ctx context.Context, c *client.Client) error {
-				_, err := c.Execution(ctx, "j", "", "a/%?#")
+				_, err := c.Execution(ctx, "j", "", "a%?#")
 				return err
 			},
-			`{"deviceId":"a/%?#"}`, "GET /api/jobs/j/executions?deviceId=a%2F%25%3F%23", "",
+			`{"deviceId":"a%?#"}`, "GET /api/jobs/j/executions?deviceId=a%25%3F%23", "",
+		},
+		"execution of a module": {
+			func(ctx context.Context, c *client.Client) error {
+				e, err := c.Execution(ctx, "j", "", "a?/m#")
+				require.Equal(t, "a?/m#", e.Target())
+				return err
+			},
+			`{"deviceId":"a?","moduleId":"m#"}`, "GET /api/jobs/j/executions?deviceId=a%3F&moduleId=m%23", "",
 		},
 		"cancel": {
 			func(ctx context.Context, c *client.Client) error { _, err := c.Cancel(ctx, "j"); return err },

@@ -129,11 +129,15 @@ func (c *Client) ExecutionsCSV(ctx context.Context, id string, options ListOptio
 	return response.Header.Get("X-Continuation-Token"), nil
 }
 
-// Execution reads what became of one device, in the latest run when runID is "". Its id travels as a parameter: ids may hold %, # and ?, which a path does
+// Execution reads what became of one device, or of the module "device/module", in the latest run when runID is "". Its id travels as a parameter: ids may hold %, # and ?, which a path does
 // not survive behind the Functions host.
 func (c *Client) Execution(ctx context.Context, id, runID, deviceID string) (*Execution, error) {
 	r := get(executionsPath(id, runID))
-	r.query = url.Values{"deviceId": {deviceID}}
+	device, module, isModule := strings.Cut(deviceID, "/")
+	r.query = url.Values{"deviceId": {device}}
+	if isModule {
+		r.query.Set("moduleId", module)
+	}
 	var execution Execution
 	if err := c.call(ctx, r, &execution); err != nil {
 		return nil, err

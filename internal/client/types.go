@@ -85,7 +85,8 @@ func (j *Job) Done() int { return j.Statistics.SucceededCount + j.Statistics.Fai
 // Execution is one device of a job.
 type Execution struct {
 	DeviceID     string          `json:"deviceId"`
-	Status       string          `json:"status"` // queued, inProgress, succeeded, failed, timedOut, rejected, canceled, removed
+	ModuleID     string          `json:"moduleId"` // of a job over modules, else ""
+	Status       string          `json:"status"`   // queued, inProgress, succeeded, failed, timedOut, rejected, canceled, removed
 	Attempts     int             `json:"attempts"`
 	StartTime    time.Time       `json:"startTime"` // of the last attempt
 	EndTime      time.Time       `json:"endTime"`
@@ -96,6 +97,14 @@ type Execution struct {
 
 	// Raw is the JSON that the service sent.
 	Raw json.RawMessage `json:"-"`
+}
+
+// Target is the device's id, or "device/module".
+func (e *Execution) Target() string {
+	if e.ModuleID == "" {
+		return e.DeviceID
+	}
+	return e.DeviceID + "/" + e.ModuleID
 }
 
 // UnmarshalJSON implements [json.Unmarshaler]; it keeps the text as Raw.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
 // testHub has devices dev-0, dev-1, ...; what a call does is the test's.
@@ -15,6 +16,7 @@ type testHub struct {
 	mu      sync.Mutex
 	devices []string
 	page    int
+	asked   string // the last query
 	calls   map[string]int
 	first   time.Time
 	answer  func(id string, call int) (iothub.MethodResult, error)
@@ -58,9 +60,10 @@ func (h *testHub) UpdateTwin(ctx context.Context, id string, _ *iothub.TwinPatch
 	return err
 }
 
-func (h *testHub) QueryPage(_ context.Context, _, continuation string, _ int) (iothub.Page, error) {
+func (h *testHub) QueryPage(_ context.Context, query, continuation string, _ int) (iothub.Page, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.asked = query
 	if h.query != nil {
 		if err := h.query(continuation); err != nil {
 			return iothub.Page{}, err
@@ -75,7 +78,8 @@ func (h *testHub) QueryPage(_ context.Context, _, continuation string, _ int) (i
 	to := min(from+h.page, len(h.devices))
 	var p iothub.Page
 	for _, id := range h.devices[from:to] {
-		row, _ := json.Marshal(map[string]string{"deviceId": id})
+		device, module := job.SplitTarget(id)
+		row, _ := json.Marshal(map[string]string{"deviceId": device, "moduleId": module})
 		p.Rows = append(p.Rows, row)
 	}
 	if to < len(h.devices) {

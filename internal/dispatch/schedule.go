@@ -183,7 +183,7 @@ func (d *Dispatcher) CheckTarget(ctx context.Context, def job.Definition) ([]str
 	if doubts == nil {
 		return warnings, nil
 	}
-	_, err = d.ask(ctx, condition.Query("deviceId"), 1)
+	_, err = d.ask(ctx, selection(condition), 1)
 	switch iothub.KindOf(err) {
 	case iothub.None:
 		return warnings, err
@@ -245,11 +245,11 @@ func (d *Dispatcher) Preview(ctx context.Context, def job.Definition) (Preview, 
 	if err != nil {
 		return Preview{}, fmt.Errorf("counting the target: %w", err)
 	}
-	first, err := d.ask(ctx, condition.Query("deviceId"), previewIDs)
+	first, err := d.ask(ctx, selection(condition), previewIDs)
 	if err != nil {
 		return Preview{}, fmt.Errorf("selecting the first devices of the target: %w", err)
 	}
-	ids, err := deviceIDs(first.Rows[:min(previewIDs, len(first.Rows))])
+	ids, err := targetIDs(first.Rows[:min(previewIDs, len(first.Rows))], condition.Source)
 	if err != nil {
 		return Preview{}, err
 	}

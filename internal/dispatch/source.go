@@ -11,7 +11,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/twinquery"
 )
 
-// source gives a run's devices in stretches. next is the continuation after them, "" after the last.
+// source gives a run's devices, or modules as job.TargetID names them, in stretches. next is the continuation after them, "" after the last.
 type source func(ctx context.Context, continuation string) (devices []string, next string, err error)
 
 // errTarget marks a target that can not be read and never will be.
@@ -26,13 +26,13 @@ func (d *Dispatcher) source(rec *job.Record) (source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: job %s: queryCondition: %w", errTarget, rec.JobID, err)
 	}
-	text := condition.Query("deviceId")
+	text := selection(condition)
 	return func(ctx context.Context, continuation string) ([]string, string, error) {
 		page, err := d.hub.QueryPage(ctx, text, continuation, job.ShardSize)
 		if err != nil {
 			return nil, "", err
 		}
-		devices, err := deviceIDs(page.Rows)
+		devices, err := targetIDs(page.Rows, condition.Source)
 		if err != nil {
 			return nil, "", fmt.Errorf("%w: %w", errTarget, err)
 		}
@@ -61,20 +61,35 @@ func (d *Dispatcher) listSource(rec *job.Record) source {
 	}
 }
 
-// deviceIDs reads the rows of SELECT deviceId. Some versions of the hub spell the key DeviceId.
-func deviceIDs(rows []json.RawMessage) ([]string, error) {
+// selection gives the query for the ids of what a condition selects.
+func selection(c *twinquery.Condition) string {
+	if c.Source == twinquery.Modules {
+		return c.Query("deviceId, moduleId")
+	}
+	return c.Query("deviceId")
+}
+
+// targetIDs reads the rows of a selection. Some versions of the hub spell the key DeviceId.
+func targetIDs(rows []json.RawMessage, from twinquery.Source) ([]string, error) {
 	ids := make([]string, 0, len(rows))
 	for _, raw := range rows {
 		var row struct {
 			DeviceID string `json:"deviceId"`
+			ModuleID string `json:"moduleId"`
 		}
 		if err := json.Unmarshal(raw, &row); err != nil {
 			return nil, fmt.Errorf("reading a row of the device query: %w", err)
 		}
-		if !job.DeviceID(row.DeviceID) {
-			return nil, fmt.Errorf("reading a row of the device query: %q is not a device id", row.DeviceID)
+		id := row.DeviceID
+		valid := job.DeviceID(id)
+		if from == twinquery.Modules {
+			id = row.DeviceID + "/" + row.ModuleID
+			valid = job.Target(id)
 		}
-		ids = append(ids, row.DeviceID)
+		if !valid {
+			return nil, fmt.Errorf("reading a row of the device query: %q is not the id of a device or module", id)
+		}
+		ids = append(ids, id)
 	}
 	return ids, nil
 }

@@ -153,6 +153,18 @@ func TestCancel(t *testing.T) {
 	require.Contains(t, r.body, `"ErrorCode:OperationNotAllowedInCurrentState;Job cannot be cancelled in 'Completed' status."`)
 }
 
+func TestAJobOverModules(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, hubapi.Options{}, "ok-1", "error-1")
+	const condition = "FROM devices.modules WHERE moduleId='m'"
+	w.ok(http.MethodPut, "/jobs/v2/lock", strings.Replace(lockAll, `"*"`, `"`+condition+`"`, 1))
+	w.finish()
+	require.Equal(t, condition, w.ok(http.MethodGet, "/jobs/v2/lock", "").json(t)["queryCondition"])
+	rows := w.query("SELECT * FROM devices.jobs WHERE devices.jobs.deviceId = 'ok-1' AND devices.jobs.moduleId = 'm'").rows(t)
+	require.Len(t, rows, 1)
+	require.Equal(t, []any{"ok-1", "m", "completed"}, []any{rows[0]["deviceId"], rows[0]["moduleId"], rows[0]["status"]})
+}
+
 func TestRefusedJobs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, hubapi.Options{}, "ok-1")
@@ -164,7 +176,6 @@ func TestRefusedJobs(t *testing.T) {
 		"timeout":      {strings.Replace(lockAll, ":7", ":4", 1), "ArgumentInvalid", "cloudToDeviceMethod.responseTimeoutInSeconds"},
 		"no condition": {strings.Replace(lockAll, `,"queryCondition":"*"`, "", 1), "ArgumentInvalid", "queryCondition"},
 		"a query":      {strings.Replace(lockAll, `"*"`, `"SELECT * FROM devices"`, 1), "ArgumentInvalid", "give only the condition"},
-		"modules":      {strings.Replace(lockAll, `"*"`, `"FROM devices.modules WHERE moduleId='x'"`, 1), "ArgumentInvalid", "modules are not supported yet"},
 		"the hub's no": {strings.Replace(lockAll, `"*"`, `"REFUSED(deviceId)"`, 1), "ArgumentInvalid", "no such function"},
 		"no etag":      {`{"type":"scheduleUpdateTwin","updateTwin":{"tags":{"a":1}},"queryCondition":"*"}`, "ArgumentInvalid", "only accepts '*' as the Etag."},
 		"no method":    {`{"type":"scheduleDeviceMethod","queryCondition":"*"}`, "ArgumentInvalid", "cloudToDeviceMethod is missing"},

@@ -196,7 +196,7 @@ func (h *hub) InvokeMethod(_ context.Context, deviceID string, _ *iothub.Method)
 
 func (h *hub) UpdateTwin(context.Context, string, *iothub.TwinPatch) error { return h.enter() }
 
-// QueryPage gives all devices whatever the condition, except that it refuses one that mentions REFUSED.
+// QueryPage gives all devices, or the module m of each, whatever the condition, except that it refuses one that mentions REFUSED.
 func (h *hub) QueryPage(_ context.Context, query, continuation string, most int) (iothub.Page, error) {
 	if err := h.enter(); err != nil {
 		return iothub.Page{}, err
@@ -208,7 +208,11 @@ func (h *hub) QueryPage(_ context.Context, query, continuation string, most int)
 	to := min(len(h.devices), from+cmp.Or(most, 100))
 	page := iothub.Page{}
 	for _, id := range h.devices[from:to] {
-		page.Rows = append(page.Rows, fmt.Appendf(nil, `{"deviceId":%q}`, id))
+		row := fmt.Appendf(nil, `{"deviceId":%q}`, id)
+		if strings.Contains(query, "SELECT deviceId, moduleId FROM devices.modules") {
+			row = fmt.Appendf(nil, `{"deviceId":%q,"moduleId":"m"}`, id)
+		}
+		page.Rows = append(page.Rows, row)
 	}
 	if to < len(h.devices) {
 		page.Continuation = strconv.Itoa(to)

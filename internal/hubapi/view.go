@@ -154,10 +154,14 @@ func row(rec *job.Record, run *job.Run, e *job.Execution) map[string]any {
 		created = rec.CreatedAt
 	}
 	updated := created
+	deviceID, moduleID := job.SplitTarget(e.DeviceID)
 	r := map[string]any{
-		"deviceId": e.DeviceID, "jobId": rec.JobID, "jobType": string(rec.Type), "status": rowWord(e.State),
+		"deviceId": deviceID, "jobId": rec.JobID, "jobType": string(rec.Type), "status": rowWord(e.State),
 		"createdDateTimeUtc": zoned(created), "startTimeUtc": zoneless(created),
 		"outcome": map[string]any{"deviceMethodResponse": response(e)},
+	}
+	if moduleID != "" {
+		r["moduleId"] = moduleID
 	}
 	if !e.StartedAt.IsZero() {
 		r["startTimeUtc"], updated = zoneless(e.StartedAt), e.StartedAt

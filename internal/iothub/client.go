@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/amenzhinsky/iothub/common"
@@ -72,12 +73,16 @@ type MethodResult struct {
 	Payload json.RawMessage
 }
 
-// InvokeMethod invokes m on the device and waits for its answer, for at most the method's response and connect timeouts
+// InvokeMethod invokes m on the device, or on the module that "device/module" names, and waits for its answer, for at most the method's response and connect timeouts
 // and a margin of 20 s. A status that the device chose, whatever it is, is a result and not an error; every error is an
 // *Error.
 func (c *Client) InvokeMethod(ctx context.Context, deviceID string, m *Method) (MethodResult, error) {
 	x := &exchange{op: OpInvokeMethod, deviceID: deviceID, body: m.body, limit: maxMethodAnswer}
 	err := c.do(ctx, x, m.wait+c.margin, func(ctx context.Context) error {
+		if device, module, ok := strings.Cut(deviceID, "/"); ok {
+			_, err := c.service.CallModuleMethod(ctx, device, module, &iotservice.MethodCall{})
+			return err
+		}
 		_, err := c.service.CallDeviceMethod(ctx, deviceID, &iotservice.MethodCall{})
 		return err
 	})
@@ -91,11 +96,15 @@ func (c *Client) InvokeMethod(ctx context.Context, deviceID string, m *Method) (
 	return result, nil
 }
 
-// UpdateTwin merges patch into the device's twin, whatever its version (If-Match: *). The hub answers without waiting for
+// UpdateTwin merges patch into the twin of the device, or of the module that "device/module" names, whatever its version (If-Match: *). The hub answers without waiting for
 // the device. Every error is an *Error.
 func (c *Client) UpdateTwin(ctx context.Context, deviceID string, patch *TwinPatch) error {
 	x := &exchange{op: OpUpdateTwin, deviceID: deviceID, body: patch.body}
 	return c.do(ctx, x, twinWait, func(ctx context.Context) error {
+		if device, module, ok := strings.Cut(deviceID, "/"); ok {
+			_, err := c.service.UpdateModuleTwin(ctx, &iotservice.ModuleTwin{DeviceID: device, ModuleID: module})
+			return err
+		}
 		_, err := c.service.UpdateDeviceTwin(ctx, &iotservice.Twin{DeviceID: deviceID})
 		return err
 	})

@@ -125,13 +125,13 @@ func TestDeviceIDsAreEscaped(t *testing.T) {
 	t.Parallel()
 	h := newHub(t, play(200, `{"status":200}`))
 	c := newClient(t, h.options())
-	ids := []string{"a%41b", "a#b", "a?b=c", "a/b", "a b", "a+b", "$a:b.c_d*(e),f=@;'!", "..a", "ä"}
+	ids := []string{"a%41b", "a#b", "a?b=c", "a#/b%2F/c", "a/$edgeAgent", "a b", "a+b", "$a:b.c_d*(e),f=@;'!", "..a", "ä"}
 	for _, id := range ids {
 		_, err := c.InvokeMethod(context.Background(), id, newMethod(t))
 		require.NoError(t, err)
 	}
 	want := []string{
-		"a%2541b", "a%23b", "a%3Fb=c", "a%2Fb", "a%20b", "a+b", "$a:b.c_d%2A%28e%29%2Cf=@%3B%27%21", "..a", "%C3%A4",
+		"a%2541b", "a%23b", "a%3Fb=c", "a%23/modules/b%252F%2Fc", "a/modules/$edgeAgent", "a%20b", "a+b", "$a:b.c_d%2A%28e%29%2Cf=@%3B%27%21", "..a", "%C3%A4",
 	}
 	for i, r := range h.seen() {
 		require.Equal(t, "/twins/"+want[i]+"/methods?api-version=2021-04-12", r.uri)
@@ -142,7 +142,7 @@ func TestDeviceIDsThatArePathsAreNotSent(t *testing.T) {
 	t.Parallel()
 	h := newHub(t, play(200, `{"status":200}`))
 	c := newClient(t, h.options())
-	for _, id := range []string{"", ".", ".."} {
+	for _, id := range []string{"", ".", "..", "a/", "/m", "a/..", "../m", "a//m"} {
 		_, err := c.InvokeMethod(context.Background(), id, newMethod(t))
 		require.Equal(t, Rejected, KindOf(err))
 	}
@@ -163,6 +163,11 @@ func TestUpdateTwinOnTheWire(t *testing.T) {
 	require.Equal(t, "/twins/d%251?api-version=2021-04-12", r.uri)
 	require.Equal(t, "*", r.header.Get("If-Match"))
 	require.JSONEq(t, `{"tags":{"site":null},"properties":{"desired":{"building":43,"empty":{}}}}`, r.body)
+
+	require.NoError(t, c.UpdateTwin(context.Background(), "d%1/m#", patch))
+	m := h.seen()[1]
+	require.Equal(t, "/twins/d%251/modules/m%23?api-version=2021-04-12", m.uri)
+	require.Equal(t, []string{"PATCH", "*", r.body}, []string{m.method, m.header.Get("If-Match"), m.body})
 }
 
 func TestUpdateTwinIgnoresTheAnswersBody(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 // transport looks at it.
 type exchange struct {
 	op       Op
-	deviceID string
+	deviceID string // or "device/module"
 
 	// What the transport puts into the request.
 	body         []byte
@@ -57,9 +57,11 @@ func (x *exchange) checkDeviceID() error {
 	if x.op == OpQuery {
 		return nil
 	}
-	switch x.deviceID {
-	case "", ".", "..":
-		return errors.New("the device id cannot be addressed")
+	for segment := range strings.SplitSeq(x.deviceID, "/") {
+		switch segment {
+		case "", ".", "..":
+			return errors.New("the device id cannot be addressed")
+		}
 	}
 	return nil
 }

@@ -78,6 +78,28 @@ func TestSimulatorMethods(t *testing.T) {
 	}
 }
 
+func TestSimulatorModules(t *testing.T) {
+	t.Parallel()
+	fleet := append(devices("d#1"), registry.Preset{ID: "d#1/m?", Responder: program{}})
+	server, c := simulator(t, hubsim.Options{Fleet: fleet, Journal: true})
+	m, err := NewMethod("echo", json.RawMessage("7"), MinResponseTimeout, 0)
+	require.NoError(t, err)
+	got, err := c.InvokeMethod(context.Background(), "d#1/m?", m)
+	require.NoError(t, err)
+	require.Equal(t, MethodResult{Status: 299, Payload: json.RawMessage("7")}, got)
+	require.Equal(t, map[string]int{"d#1/m?": 1}, server.CallCounts(fault.Methods))
+	_, err = c.InvokeMethod(context.Background(), "d#1/x", m)
+	require.Equal(t, NotFound, asError(t, err).Kind)
+
+	patch, err := NewTwinPatch(json.RawMessage(`{"a":1}`), nil)
+	require.NoError(t, err)
+	require.NoError(t, c.UpdateTwin(context.Background(), "d#1/m?", patch))
+	page, err := c.QueryPage(context.Background(), "SELECT deviceId, moduleId FROM devices.modules WHERE tags.a = 1", "", 0)
+	require.NoError(t, err)
+	require.Len(t, page.Rows, 1)
+	require.JSONEq(t, `{"deviceId":"d#1","moduleId":"m?"}`, string(page.Rows[0]))
+}
+
 // The forms that error bodies and broken answers of direct methods have been seen in all mean the same.
 func TestSimulatorFormsOfErrors(t *testing.T) {
 	t.Parallel()

@@ -137,12 +137,8 @@ func (o *object) condition(text string) {
 		o.fault("queryCondition", o.members["queryCondition"], fmt.Sprintf("must have at most %d characters", MaxConditionChars))
 		return
 	}
-	condition, err := twinquery.ParseCondition(text)
-	switch {
-	case err != nil:
+	if _, err := twinquery.ParseCondition(text); err != nil {
 		o.fault("queryCondition", o.members["queryCondition"], err.Error())
-	case condition.Source != twinquery.Devices:
-		o.fault("queryCondition", o.members["queryCondition"], "must select devices; modules are not supported yet")
 	}
 }
 

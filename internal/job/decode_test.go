@@ -286,8 +286,9 @@ func TestConditionsAreRefusedWithTheirPosition(t *testing.T) {
 		require.Equal(t, "queryCondition", faults[0].Field)
 		require.Contains(t, faults[0].Rule, want)
 	}
-	_, err := job.Decode([]byte(target(`"queryCondition":"FROM devices.modules WHERE moduleId = 'm'"`)), now)
-	require.EqualError(t, err, `queryCondition: "FROM devices.modules WHERE moduleId = 'm'": must select devices; modules are not supported yet`)
+	def, err := job.Decode([]byte(target(`"queryCondition":"FROM devices.modules WHERE moduleId = 'm'"`)), now)
+	require.NoError(t, err, "modules are targets too")
+	require.Equal(t, "FROM devices.modules WHERE moduleId = 'm'", def.QueryCondition)
 }
 
 func TestJobIDsOfPaths(t *testing.T) {

@@ -27,7 +27,7 @@ type Definition struct {
 	Method         *Method     `json:"cloudToDeviceMethod,omitempty"`
 	UpdateTwin     *TwinUpdate `json:"updateTwin,omitempty"`
 	QueryCondition string      `json:"queryCondition,omitempty"`
-	// DeviceIDs is the explicit target, instead of QueryCondition. Stored jobs hold it in rows of their own.
+	// DeviceIDs is the explicit target, instead of QueryCondition; of a rerun also modules, see TargetID. Stored jobs hold it in rows of their own.
 	DeviceIDs []string `json:"deviceIds,omitempty"`
 	// StartTime is when the job is due; zero means as soon as possible.
 	StartTime time.Time `json:"startTime,omitzero"`

@@ -14,8 +14,9 @@ const AnswerLimit = 4096
 // (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-query-language).
 const ShardSize = 100
 
-// Execution is one device in one run. Times are whole milliseconds.
+// Execution is one device or module in one run. Times are whole milliseconds.
 type Execution struct {
+	// DeviceID is the id of the device, or of a module as TargetID gives it.
 	DeviceID string
 	State    ExecutionState
 	Reason   Reason

@@ -50,8 +50,8 @@ type server struct {
 	name string
 	// connection is the service connection string that the suite gets.
 	connection string
-	// cancelsRunning says that a running job can be cancelled, which IoT Hub refuses; modules that jobs over modules are taken.
-	cancelsRunning, modules bool
+	// cancelsRunning says that a running job can be cancelled, which IoT Hub refuses.
+	cancelsRunning bool
 }
 
 // TestInterop runs everything, so that the deployment starts once.
@@ -79,7 +79,7 @@ func TestInterop(t *testing.T) {
 // servers gives everything that speaks IoT Hub's API.
 func (w *world) servers() []server {
 	return []server{
-		{name: "simulator", connection: w.Hub.PolicyConnectionString("iothubowner"), modules: true},
+		{name: "simulator", connection: w.Hub.PolicyConnectionString("iothubowner")},
 		{name: "app", connection: w.ConnectionString, cancelsRunning: true},
 	}
 }
@@ -100,8 +100,7 @@ func (w *world) suites(t *testing.T, s server) {
 			id := s.name + "-" + suite.name
 			run(t, suite.runtime.command(t, suite.program,
 				"IOTHUB_CONNECTION_STRING="+s.connection, "DEVICE_ID="+id, "DEVICE_CONNECTION_STRING="+w.register(t, id),
-				"OFFLINE_DEVICE_ID="+offlineDevice, fmt.Sprintf("CANCELS_RUNNING_JOBS=%t", s.cancelsRunning),
-				fmt.Sprintf("ACCEPTS_MODULES=%t", s.modules)))
+				"OFFLINE_DEVICE_ID="+offlineDevice, fmt.Sprintf("CANCELS_RUNNING_JOBS=%t", s.cancelsRunning)))
 		})
 	}
 	t.Run("go-jobs", func(t *testing.T) {
