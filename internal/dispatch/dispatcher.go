@@ -32,6 +32,10 @@ type Queue interface {
 // DefaultSlices is the default of Options.Slices.
 const DefaultSlices = 32
 
+// MostHeld is how many messages a process with DefaultSlices may hold for as long as others are slow: shards, deliveries, and
+// planners that wait for the hub or for slots.
+const MostHeld = DefaultSlices + deliveriesAtOnce + maxPatient
+
 // Options of a Dispatcher; each zero value means the default.
 type Options struct {
 	Logger *slog.Logger     // slog.Default
@@ -43,8 +47,8 @@ type Options struct {
 	Tick time.Duration
 	// CallsInFlight is how many device calls one process has under way at most, 512.
 	CallsInFlight int
-	// Slices is how many shards one process works on at most, DefaultSlices. It must be below newBatchThreshold of
-	// host.json, up to which the host fetches messages, so that slow devices never keep supervisions waiting.
+	// Slices is how many shards one process works on at most, DefaultSlices. MostHeld must be below newBatchThreshold
+	// of host.json, up to which the host fetches messages, so that slow devices never keep supervisions waiting.
 	Slices int
 	// QueueOnly has planners leave every shard to the queue, as they do without a free slot, so that each step is a message.
 	QueueOnly bool

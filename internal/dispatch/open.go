@@ -93,9 +93,6 @@ func (p *planner) feed(ctx context.Context) error {
 	err = o.store(ctx)
 	if err != nil {
 		p.local.release(mine)
-		if errors.Is(err, job.ErrConflict) {
-			return p.refresh(ctx) // the supervisor was faster
-		}
 		return err
 	}
 	return o.start(ctx)
@@ -123,7 +120,8 @@ type opening struct {
 	taken  int // how many of them are carried out here
 }
 
-// store writes the opening, again when only the run was changed by somebody else meanwhile.
+// store writes the opening, again when only the run was changed by somebody else meanwhile. Stored shards that can not be opened
+// are not written: who was faster may be calling their devices.
 func (o *opening) store(ctx context.Context) error {
 	sizes := make([]int, o.room())
 	for i := range sizes {
@@ -137,23 +135,37 @@ func (o *opening) store(ctx context.Context) error {
 	for {
 		o.open(o.p.d.now())
 		g := tablestore.Growth{Plan: o.plan, Shards: o.shards, Opened: o.opened}
-		if len(o.opened) > 0 {
+		switch {
+		case len(o.opened) > 0:
 			g.Run = o.p.run
+		case o.plan == nil:
+			return nil
 		}
 		err := o.p.d.store.Grow(ctx, g)
-		if g.Run == nil || o.plan == nil || !errors.Is(err, job.ErrConflict) {
+		if g.Run == nil || !errors.Is(err, job.ErrConflict) {
 			return err
 		}
-		stored, readErr := o.p.d.store.Plan(ctx, o.p.run.ID)
-		was := o.p.plan
-		if readErr != nil || stored.Claim.Owner != was.Claim.Owner || stored.Shards != was.Shards || stored.Done {
+		if mine, readErr := o.planned(ctx); readErr != nil || !mine {
 			return errors.Join(err, readErr)
 		}
-		o.plan.Rev = stored.Rev
 		if err := o.p.refresh(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// planned reports whether the plan, if it is to be written, is still this planner's, and as it left it.
+func (o *opening) planned(ctx context.Context) (bool, error) {
+	if o.plan == nil {
+		return true, nil
+	}
+	stored, err := o.p.d.store.Plan(ctx, o.p.run.ID)
+	if err != nil {
+		return false, err
+	}
+	was := o.p.plan
+	o.plan.Rev = stored.Rev
+	return stored.Claim.Owner == was.Claim.Owner && stored.Shards == was.Shards && !stored.Done, nil
 }
 
 // room is how many of the shards the run can open now.

@@ -21,6 +21,7 @@ type operation struct {
 	retry *job.Retry    // nil without retry criteria
 	once  bool          // no device is called twice
 	limit time.Duration // of one call, 0 without
+	rolls bool          // the run has a rollout, whose rate spreads calls wider than the hub's
 }
 
 // operation reads the run's job and prepares its operation.
@@ -32,7 +33,7 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 		}
 		op, err := d.callOf(rec)
 		if err == nil {
-			op.guard, op.retry, op.once = newGuard(rec.Abort), rec.Retry, rec.Once()
+			op.guard, op.retry, op.once, op.rolls = newGuard(rec.Abort), rec.Retry, rec.Once(), run.Rollout != nil
 			if rec.Timeout != nil {
 				op.limit = time.Duration(rec.Timeout.InProgress)
 			}

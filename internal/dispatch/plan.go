@@ -231,6 +231,7 @@ func (p *planner) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.local.op.guard.saw(run)
 	if p.blocked || run.Status == job.StatusRunning {
 		return nil
 	}

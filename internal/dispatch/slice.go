@@ -55,11 +55,12 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if d.sleeps(shard) && !m.Probe {
 		return d.park(ctx, shard)
 	}
-	if m, err = d.paced(ctx, m, op, shard); err != nil {
+	m, wait, err := d.paced(ctx, m, op, shard)
+	if err != nil {
 		return err
 	}
-	if early := m.early(now); early > hold {
-		return d.send(ctx, m, early)
+	if wait > hold {
+		return d.send(ctx, m, wait)
 	}
 	if err := d.claim(ctx, shard, claimant{in.Owner, op.once}); err != nil || shard.Closed {
 		if errors.Is(err, job.ErrConflict) {
@@ -91,28 +92,30 @@ func (d *Dispatcher) claim(ctx context.Context, shard *job.Shard, by claimant) e
 	return d.store.ClaimShard(ctx, shard)
 }
 
-// paced gives m a slot in the hub's allowance for what is left of its shard, unless it has one whose time has not passed.
-func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard *job.Shard) (message, error) {
-	if slot := m.slot(); !slot.At.IsZero() && d.now().Sub(slot.At) <= slotLate {
-		return m, nil
+// paced gives m a slot in the hub's allowance for what is left of its shard, unless it has one whose time has not passed, and how
+// long m should still be on its way.
+func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard *job.Shard) (message, time.Duration, error) {
+	now := d.now()
+	if slot := m.slot(); !slot.At.IsZero() && now.Sub(slot.At) <= slotLate {
+		return m, m.early(now), nil
 	}
-	ready := shard.Ready(d.now())
+	ready := shard.Ready(now)
 	if ready == 0 {
-		return m.in(pace.Slot{}), nil
+		return m.in(pace.Slot{}), 0, nil
 	}
 	g, err := d.pacer.reserve(ctx, op.kind, m.Run, op.costs([]int{ready}))
 	if err != nil {
-		return m, err
+		return m, 0, err
 	}
 	if len(g.slots) == 0 {
-		// The run's part of the horizon is taken. The message comes back when some of it is free, and asks again.
-		return m.in(pace.Slot{At: g.again.Add(slotAhead + hold + time.Second)}), nil
+		return m, g.again.Sub(now), nil // the run's part of the horizon is taken: when some of it is free, m comes back and asks again
 	}
 	slot := g.slots[0]
-	if over := m.slot().For; over > slot.For {
-		slot = pace.Slot{At: latest(slot.At, d.now()), For: over}
+	if over := m.slot().For; op.rolls && over > slot.For {
+		slot = pace.Slot{At: latest(slot.At, now), For: over}
 	}
-	return m.in(slot), nil
+	m = m.in(slot)
+	return m, m.early(now), nil
 }
 
 const (

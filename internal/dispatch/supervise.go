@@ -305,7 +305,7 @@ func (s *supervision) blocked(ctx context.Context) error {
 	case len(s.open) > 0:
 		idle, err := s.idle(ctx)
 		if err == nil && idle == nil {
-			b.ProbeAt, s.asked = s.now.Add(superviseSilent), false // every shard waits for calls in flight
+			b.ProbeAt, s.asked = s.now.Add(s.d.opts.ProbeDelay), false // every shard waits for calls in flight
 		}
 		if err != nil || idle == nil {
 			return err

@@ -138,5 +138,5 @@ func TestHostFileForwardsAndProxies(t *testing.T) {
 	require.NotNil(t, host.Extensions.HTTP.RoutePrefix)
 	require.Empty(t, *host.Extensions.HTTP.RoutePrefix)
 	require.Equal(t, "base64", host.Extensions.Queues["messageEncoding"])
-	require.Greater(t, host.Extensions.Queues["newBatchThreshold"], float64(dispatch.DefaultSlices), "slow slices must not stop the fetching of supervisions")
+	require.Greater(t, host.Extensions.Queues["newBatchThreshold"], float64(dispatch.MostHeld), "what is slow must not stop the fetching of supervisions")
 }
