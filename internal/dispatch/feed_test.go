@@ -36,7 +36,7 @@ func (w *world) fed(shards int) *planner {
 		return job.Outcome{State: job.Succeeded}, nil
 	}}
 	return &planner{d: d, run: run, plan: plan, local: &local{
-		d: d, run: run, op: op, owner: "planner", until: d.now().Add(time.Minute), freed: make(chan struct{}, 1),
+		d: d, op: op, owner: "planner", until: d.now().Add(time.Minute), freed: make(chan struct{}, 1),
 	}}
 }
 
@@ -97,8 +97,7 @@ func TestAPlannerKeepsItsSlotsOverAConflict(t *testing.T) {
 	p := w.fed(4)
 	require.NoError(t, p.feed(t.Context()))
 	require.NoError(t, p.local.wait())
-	run, err := w.observer().Run(t.Context(), p.run.ID)
-	require.NoError(t, err)
+	run := w.stored(p)
 	require.Equal(t, 4, run.Enqueued)
 	require.Equal(t, 1, run.Generation)
 	require.Equal(t, 8, run.Live.Total())
@@ -118,4 +117,41 @@ func TestAPlannerFeedsNoClosedGate(t *testing.T) {
 	require.Zero(t, p.run.Enqueued)
 	require.Zero(t, w.queue.count(kindShard))
 	require.Empty(t, p.d.slots)
+}
+
+// TestAPlannerFeedsNothingPastTheEndOfARun: shards that nobody may call any more stay unopened, and end with the run.
+func TestAPlannerFeedsNothingPastTheEndOfARun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	p := w.fed(2)
+	p.run.Deadline = time.Now().Add(-time.Second)
+	require.NoError(t, w.observer().SaveRun(t.Context(), p.run))
+	require.NoError(t, p.feed(t.Context()))
+	require.NoError(t, p.local.wait())
+	require.Zero(t, w.stored(p).Enqueued)
+	require.True(t, p.feedAt.After(time.Now()), "it does not ask again at once")
+	require.Empty(t, p.d.slots)
+}
+
+// TestAPlannersShardsKnowTheWindow: a window that was prolonged while the planner was at work holds no call back.
+func TestAPlannersShardsKnowTheWindow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick)
+	p := w.fed(2)
+	prolonged := *p.run
+	p.run.OpenUntil, prolonged.OpenUntil = time.Now(), time.Now().Add(time.Hour)
+	require.NoError(t, w.observer().SaveRun(t.Context(), &prolonged))
+	require.NoError(t, p.feed(t.Context()))
+	require.NoError(t, p.local.wait())
+	shard, err := w.observer().Shard(t.Context(), p.run.ID, 1)
+	require.NoError(t, err)
+	require.True(t, shard.Closed)
+}
+
+// stored gives the run of a planner as the store knows it.
+func (w *world) stored(p *planner) *job.Run {
+	w.t.Helper()
+	run, err := w.observer().Run(w.t.Context(), p.run.ID)
+	require.NoError(w.t, err)
+	return run
 }

@@ -37,6 +37,11 @@ const (
 func (g *gate) enter(ctx context.Context, hold time.Duration) (time.Duration, error) {
 	for {
 		g.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			g.wake(1)
+			g.mu.Unlock()
+			return 0, err
+		}
 		closed := g.until.Sub(g.now())
 		if closed <= 0 && g.inFlight < int(g.limit) {
 			g.inFlight++

@@ -139,3 +139,12 @@ func TestTheGateSurvivesAnything(t *testing.T) {
 		require.Empty(t, g.waiting)
 	})
 }
+
+// TestAGateLetsNobodyInWhoWasStopped: a slice whose time is over starts no call, also when there is room.
+func TestAGateLetsNobodyInWhoWasStopped(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	_, err := newGate(1, time.Now).enter(ctx, hold)
+	require.ErrorIs(t, err, context.Canceled)
+}

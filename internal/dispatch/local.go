@@ -15,7 +15,6 @@ import (
 // for. The shards are claimed from their first row on; when the process dies, the supervisor finds them by their leases.
 type local struct {
 	d     *Dispatcher
-	run   *job.Run
 	op    *operation
 	owner string
 	until time.Time     // no new call starts from here on
@@ -73,10 +72,10 @@ func (l *local) claim(shard *job.Shard, now time.Time) {
 }
 
 // start carries out a shard that was stored with its claim. It takes over a reserved slot.
-func (l *local) start(ctx context.Context, shard *job.Shard, slot pace.Slot) {
+func (l *local) start(ctx context.Context, run *job.Run, shard *job.Shard, slot pace.Slot) {
 	l.calls.Go(func() {
 		defer l.release(1)
-		if err := l.work(ctx, shard, slot); err != nil && !lostRace(err) {
+		if err := l.work(ctx, run, shard, slot); err != nil && !lostRace(err) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.errs = append(l.errs, fmt.Errorf("shard %d: %w", shard.Number, err))
@@ -84,7 +83,7 @@ func (l *local) start(ctx context.Context, shard *job.Shard, slot pace.Slot) {
 	})
 }
 
-func (l *local) work(ctx context.Context, shard *job.Shard, slot pace.Slot) error {
+func (l *local) work(ctx context.Context, run *job.Run, shard *job.Shard, slot pace.Slot) error {
 	if shard.Rev == "" { // the reply that told it was lost
 		stored, err := l.d.store.Shard(ctx, shard.RunID, shard.Number)
 		if err != nil || stored.Claim.Owner != shard.Claim.Owner {
@@ -92,7 +91,7 @@ func (l *local) work(ctx context.Context, shard *job.Shard, slot pace.Slot) erro
 		}
 		shard = stored
 	}
-	w := l.d.newWorker(l.run, shard, l.op, l.until)
+	w := l.d.newWorker(run, shard, l.op, l.until)
 	w.local, w.slot = true, slot
 	return w.work(ctx, message{Kind: kindShard, Run: shard.RunID, Shard: shard.Number})
 }

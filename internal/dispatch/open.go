@@ -84,6 +84,11 @@ func (p *planner) feed(ctx context.Context) error {
 		p.local.release(mine)
 		return nil
 	}
+	if now := p.d.now(); !p.run.Calling(now) { // a supervision is about to stop or to pause the run, or to prolong its window
+		p.feedAt = now.Add(superviseEvery)
+		p.local.release(mine)
+		return nil
+	}
 	shards, err := p.d.store.Shards(ctx, p.run.ID, tablestore.ShardQuery{From: from, Max: mine, Always: -1})
 	if err != nil {
 		p.local.release(mine)
@@ -171,7 +176,7 @@ func (o *opening) planned(ctx context.Context) (bool, error) {
 // room is how many of the shards the run can open now.
 func (o *opening) room() int {
 	run := o.p.run
-	if len(o.shards) == 0 || run.Rollout != nil || run.Status != job.StatusRunning || run.Enqueued != o.shards[0].Number {
+	if len(o.shards) == 0 || run.Rollout != nil || !run.Calling(o.p.d.now()) || run.Enqueued != o.shards[0].Number {
 		return 0
 	}
 	return min(len(o.shards), o.mine+max(0, o.p.d.opts.OpenShards-(run.Enqueued-run.ClosedShards)))
@@ -215,7 +220,7 @@ func (o *opening) start(ctx context.Context) error {
 	p := o.p
 	p.local.release(o.mine - o.taken)
 	for i, s := range o.shards[:o.taken] {
-		p.local.start(ctx, s, o.grant.slots[i])
+		p.local.start(ctx, p.run, s, o.grant.slots[i])
 	}
 	var messages []message
 	for i := o.taken; i < len(o.opened); i++ {

@@ -102,7 +102,7 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 		return err
 	}
 	p.most = rec.MaxDevices
-	p.local = &local{d: p.d, run: p.run, op: op, owner: owner, until: p.until, freed: make(chan struct{}, 1)}
+	p.local = &local{d: p.d, op: op, owner: owner, until: p.until, freed: make(chan struct{}, 1)}
 	err = p.stretch(ctx, &reader{
 		d: p.d, run: p.run.ID, source: source, metered: rec.ListChunks == 0, until: p.until, blocked: p.blocked, slots: p.slots,
 	})
