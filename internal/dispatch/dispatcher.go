@@ -112,6 +112,7 @@ type Dispatcher struct {
 	deliveries chan struct{}
 
 	planners atomic.Int32 // stretches under way
+	recalled recalled
 }
 
 // New gives a dispatcher.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
@@ -18,8 +19,8 @@ func (p *planner) opens() bool {
 	return p.run.Status == job.StatusRunning && p.run.Rollout == nil && p.run.Enqueued == p.plan.Shards
 }
 
-// store writes pending devices as shards. All of them when all is set, with messages for those that find no free slot
-// here; otherwise as many as do. release gives the plan's claim back with the last write.
+// store writes pending devices as shards: all of them when all is set, otherwise as many as find a free slot here. release
+// gives the plan's claim back with the last write.
 func (p *planner) store(ctx context.Context, all, release bool) error {
 	if err := p.resolve(ctx); err != nil {
 		return err
@@ -133,7 +134,7 @@ func (o *opening) store(ctx context.Context) error {
 		sizes[i] = len(o.shards[i].Executions)
 	}
 	var err error
-	if o.grant, err = o.p.d.pacer.reserve(ctx, o.p.local.op.kind, o.p.run.ID, o.p.local.op.costs(sizes)); err != nil {
+	if o.grant, err = o.p.d.pacer.reserve(ctx, o.p.local.op.kind, pace.Ask{Run: o.p.run.ID, Costs: o.p.local.op.costs(sizes)}); err != nil {
 		return err
 	}
 	o.p.feedAt = o.grant.again
@@ -179,7 +180,11 @@ func (o *opening) room() int {
 	if len(o.shards) == 0 || run.Rollout != nil || !run.Calling(o.p.d.now()) || run.Enqueued != o.shards[0].Number {
 		return 0
 	}
-	return min(len(o.shards), o.mine+max(0, o.p.d.opts.OpenShards-(run.Enqueued-run.ClosedShards)))
+	room := o.mine
+	if o.p.shares {
+		room += max(0, o.p.d.opts.OpenShards-(run.Enqueued-run.ClosedShards))
+	}
+	return min(len(o.shards), room)
 }
 
 // open lists the shards that the run can take, claims those that are carried out here, and counts them in the run.

@@ -17,6 +17,8 @@ import (
 const (
 	// slotAhead is how long before its slot a shard's message is to arrive: the host polls a queue about once a second.
 	slotAhead = 2 * time.Second
+	// slotLead is how far ahead of now a slot must be whose message is to go through the queue.
+	slotLead = 1500 * time.Millisecond
 	// slotLate is how late a shard may begin and keep its slot.
 	slotLate = time.Second
 	// ledgerTries is how often a ledger is read again that somebody else writes too.
@@ -57,11 +59,11 @@ type grant struct {
 	again time.Time
 }
 
-// reserve asks for slots for operations of the given costs.
-func (p *pacer) reserve(ctx context.Context, op pace.Operation, runID string, costs []int) (grant, error) {
-	rate := p.rates[op]
-	if rate == 0 || len(costs) == 0 {
-		return grant{slots: make([]pace.Slot, len(costs))}, nil
+// reserve asks for slots of an operation's allowance, whose rate it fills in.
+func (p *pacer) reserve(ctx context.Context, op pace.Operation, ask pace.Ask) (grant, error) {
+	ask.Rate = p.rates[op]
+	if ask.Rate == 0 || len(ask.Costs) == 0 {
+		return grant{slots: make([]pace.Slot, len(ask.Costs))}, nil
 	}
 	turn := p.turns.of(op)
 	turn.Lock()
@@ -71,9 +73,9 @@ func (p *pacer) reserve(ctx context.Context, op pace.Operation, runID string, co
 		if err != nil {
 			return grant{}, err
 		}
-		known := ledger.Knows(p.now(), runID)
+		known := ledger.Knows(p.now(), ask.Run)
 		var g grant
-		g.slots, g.again = ledger.Reserve(p.now(), runID, rate, costs)
+		g.slots, g.again = ledger.Reserve(p.now(), ask)
 		if len(g.slots) == 0 && known {
 			return g, nil
 		}
@@ -126,7 +128,7 @@ const (
 // ask makes a query for somebody who waits for the answer. Where the hub's allowance leaves none within a few seconds, the
 // error is as if the hub had refused.
 func (d *Dispatcher) ask(ctx context.Context, query string, most int) (iothub.Page, error) {
-	g, err := d.pacer.reserve(ctx, pace.Queries, previews, []int{1})
+	g, err := d.pacer.reserve(ctx, pace.Queries, pace.Ask{Run: previews, Costs: []int{1}})
 	if err != nil {
 		return iothub.Page{}, err
 	}

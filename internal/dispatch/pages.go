@@ -85,7 +85,7 @@ func (r *reader) turn(ctx context.Context) error {
 	}
 	if len(r.slots) == 0 {
 		pages := min(maxQuerySlots, max(1, int(r.d.opts.Rates[pace.Queries]*querySlots.Seconds())))
-		g, err := r.d.pacer.reserve(ctx, pace.Queries, r.run, slices.Repeat([]int{1}, pages))
+		g, err := r.d.pacer.reserve(ctx, pace.Queries, pace.Ask{Run: r.run, Costs: slices.Repeat([]int{1}, pages)})
 		if err != nil {
 			return err
 		}

@@ -66,6 +66,7 @@ type planner struct {
 	local   *local
 	blocked bool // the run is blocked, and this stretch is its probe
 	stopped bool // the run wants no more devices for now
+	shares  bool // shards that find no slot here go to the queue now, for others
 	until   time.Time
 	slots   []pace.Slot // that earlier stretches reserved for pages
 
@@ -117,11 +118,10 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 func (p *planner) stretch(ctx context.Context, r *reader) error {
 	p.d.planners.Add(1)
 	defer p.d.planners.Add(-1)
-	if p.plan.Shards > 0 {
-		if err := p.d.store.Selected(ctx, p.run.ID, func(print uint64) { p.seen.add(print) }); err != nil {
-			return err
-		}
+	if err := p.recall(ctx); err != nil {
+		return err
 	}
+	defer func() { p.d.recalled.put(p.run.ID, p.plan.Shards, p.seen) }()
 	p.token = p.plan.Continuation
 	reading, stop := context.WithCancel(ctx)
 	pages, ended := make(chan page, readAhead), make(chan struct{})
@@ -190,12 +190,13 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	now := p.d.now()
 	over := p.stopped || !now.Before(p.until)
 	waiting := len(p.pending) + len(p.suspects)
+	overdue := waiting > 0 && now.Sub(p.marks[0].at) >= planFlush
+	p.shares = over || overdue || !p.local.accepting()
 	var err error
 	switch {
 	case !p.plan.Done && (over || p.done && waiting == 0):
 		err = p.store(ctx, true, true)
-	case waiting >= planShards*job.ShardSize, waiting > 0 && now.Sub(p.marks[0].at) >= planFlush,
-		p.done && waiting > 0 && !p.local.accepting():
+	case overdue, waiting >= planShards*job.ShardSize, p.done && waiting > 0 && !p.local.accepting():
 		err = p.store(ctx, true, false)
 	case over || p.blocked || p.run.Rollout != nil || !p.local.free():
 	case !p.opens():
@@ -304,6 +305,7 @@ func (p *planner) failed(ctx context.Context, err error, missed pace.Slot) error
 		p.token = ""
 		p.marks = []mark{{len(p.pending), "", p.d.now()}}
 	}
+	p.shares = true
 	if err := p.store(ctx, true, true); err != nil {
 		return err
 	}

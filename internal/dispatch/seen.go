@@ -1,6 +1,10 @@
 package dispatch
 
-import "math/bits"
+import (
+	"context"
+	"math/bits"
+	"sync"
+)
 
 // seen remembers devices by their fingerprints in a few MiB at most, whatever the fleet's size: a Bloom filter that grows
 // in layers up to lastLayer. It may take a new device for a seen one, about once in a million, but never the other way.
@@ -62,4 +66,39 @@ func (l *layer) add(print uint64) {
 func (l *layer) at(print, i uint64) (word int, bit uint64) {
 	n := (print + i*(bits.RotateLeft64(print, 32)|1)) % uint64(64*len(l.bits))
 	return int(n / 64), 1 << (n % 64)
+}
+
+// recalled keeps what the last stretch of this process has seen, which the next one mostly goes on with.
+type recalled struct {
+	mu     sync.Mutex
+	run    string
+	shards int
+	seen   seen
+}
+
+func (r *recalled) put(run string, shards int, s seen) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run, r.shards, r.seen = run, shards, s
+}
+
+// take gives what a stretch of run left behind, if the plan has had the same number of shards since.
+func (r *recalled) take(run string, shards int) (seen, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.run != run || r.shards != shards {
+		return seen{}, false
+	}
+	s := r.seen
+	r.run, r.seen = "", seen{}
+	return s, true
+}
+
+// recall finds out which devices earlier stretches have selected.
+func (p *planner) recall(ctx context.Context) error {
+	s, ok := p.d.recalled.take(p.run.ID, p.plan.Shards)
+	if p.seen = s; ok || p.plan.Shards == 0 {
+		return nil
+	}
+	return p.d.store.Selected(ctx, p.run.ID, func(print uint64) { p.seen.add(print) })
 }

@@ -103,7 +103,7 @@ func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard 
 	if ready == 0 {
 		return m.in(pace.Slot{}), 0, nil
 	}
-	g, err := d.pacer.reserve(ctx, op.kind, m.Run, op.costs([]int{ready}))
+	g, err := d.pacer.reserve(ctx, op.kind, pace.Ask{Run: m.Run, Costs: op.costs([]int{ready})})
 	if err != nil {
 		return m, 0, err
 	}

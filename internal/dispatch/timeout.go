@@ -44,5 +44,5 @@ func (s *supervision) reserve(ctx context.Context, op *operation, sizes []int) (
 	if s.run.TooLate(s.now) {
 		return grant{slots: make([]pace.Slot, len(sizes))}, nil
 	}
-	return s.d.pacer.reserve(ctx, op.kind, s.run.ID, op.costs(sizes))
+	return s.d.pacer.reserve(ctx, op.kind, pace.Ask{Run: s.run.ID, Costs: op.costs(sizes), Lead: slotLead})
 }

@@ -44,15 +44,24 @@ type Part struct {
 	Seen time.Time `json:"seen"`
 }
 
-// Reserve gives slots for a run's next operations, of the given costs and in their order, as many as its part of rate (per
-// second) leaves within the Horizon. Where that is none, again says when to ask again.
-func (l *Ledger) Reserve(now time.Time, runID string, rate float64, costs []int) (slots []Slot, again time.Time) {
-	rate *= l.share(now)
-	part := l.part(now, runID)
+// Ask is what a run wants of an allowance.
+type Ask struct {
+	Run   string
+	Rate  float64 // operations per second that the hub allows
+	Costs []int   // of the run's next operations, in their order
+	// Lead is the least time before the first slot: what the operations take to reach a worker.
+	Lead time.Duration
+}
+
+// Reserve gives slots for the first operations of an Ask, as many as the run's part of the rate leaves within the Horizon. Where
+// that is not all, again says when to ask again.
+func (l *Ledger) Reserve(now time.Time, ask Ask) (slots []Slot, again time.Time) {
+	rate := ask.Rate * l.share(now)
+	part := l.part(now, ask.Run)
 	runs := float64(len(l.Runs))
-	l.Next = latest(l.Next, now)
+	l.Next = latest(l.Next, now.Add(ask.Lead))
 	part.Next = latest(part.Next, now)
-	for _, cost := range costs {
+	for _, cost := range ask.Costs {
 		if !part.Next.Before(now.Add(Horizon)) {
 			again = part.Next.Add(-Horizon / 2)
 			break
@@ -62,7 +71,7 @@ func (l *Ledger) Reserve(now time.Time, runID string, rate float64, costs []int)
 		l.Next = slot.End()
 		part.Next = part.Next.Add(seconds(float64(cost) * runs / rate))
 	}
-	l.Runs[runID] = part
+	l.Runs[ask.Run] = part
 	return slots, again
 }
 

@@ -44,7 +44,7 @@ func TestTheRatesAreTheDocumentedOnes(t *testing.T) {
 func TestSlotsFollowOneAnother(t *testing.T) {
 	t.Parallel()
 	var l pace.Ledger
-	slots, again := l.Reserve(noon, "a", 40, []int{100, 100, 50, 100, 100, 100, 100})
+	slots, again := l.Reserve(noon, pace.Ask{Run: "a", Rate: 40, Costs: []int{100, 100, 50, 100, 100, 100, 100}})
 	require.Equal(t, []pace.Slot{
 		{At: noon, For: 2500 * time.Millisecond},
 		{At: noon.Add(2500 * time.Millisecond), For: 2500 * time.Millisecond},
@@ -53,9 +53,9 @@ func TestSlotsFollowOneAnother(t *testing.T) {
 		{At: noon.Add(8750 * time.Millisecond), For: 2500 * time.Millisecond},
 	}, slots)
 	require.Equal(t, noon.Add(6250*time.Millisecond), again)
-	slots, _ = l.Reserve(again, "a", 40, []int{100})
+	slots, _ = l.Reserve(again, pace.Ask{Run: "a", Rate: 40, Costs: []int{100}})
 	require.Equal(t, []pace.Slot{{At: noon.Add(11250 * time.Millisecond), For: 2500 * time.Millisecond}}, slots)
-	slots, _ = l.Reserve(noon.Add(time.Minute), "a", 40, []int{100})
+	slots, _ = l.Reserve(noon.Add(time.Minute), pace.Ask{Run: "a", Rate: 40, Costs: []int{100}})
 	require.Equal(t, noon.Add(time.Minute), slots[0].At, "what nobody reserved is lost")
 }
 
@@ -72,7 +72,7 @@ func TestRunsShareAnAllowance(t *testing.T) {
 			if at < begins[run] {
 				continue
 			}
-			slots, _ := l.Reserve(noon.Add(at), run, rate, []int{100, 100, 100, 100, 100, 100, 100, 100})
+			slots, _ := l.Reserve(noon.Add(at), pace.Ask{Run: run, Rate: rate, Costs: []int{100, 100, 100, 100, 100, 100, 100, 100}})
 			got[run] += len(slots)
 			if at > time.Minute {
 				shared[run] += len(slots)
@@ -96,14 +96,14 @@ func TestThrottlingShrinksTheAllowanceAndQuietLetsItGrow(t *testing.T) {
 	t.Parallel()
 	var l pace.Ledger
 	width := func(at time.Duration) time.Duration {
-		slots, _ := l.Reserve(noon.Add(at), "a", 100, []int{100})
+		slots, _ := l.Reserve(noon.Add(at), pace.Ask{Run: "a", Rate: 100, Costs: []int{100}})
 		require.Len(t, slots, 1)
 		return slots[0].For
 	}
 	require.Equal(t, time.Second, width(0))
 	require.True(t, l.Throttle(noon.Add(time.Second), 5*time.Second))
 	require.False(t, l.Throttle(noon.Add(1500*time.Millisecond), 5*time.Second), "one of the same burst")
-	slots, _ := l.Reserve(noon.Add(time.Second), "a", 100, []int{100})
+	slots, _ := l.Reserve(noon.Add(time.Second), pace.Ask{Run: "a", Rate: 100, Costs: []int{100}})
 	require.Equal(t, []pace.Slot{{At: noon.Add(6 * time.Second), For: 1250 * time.Millisecond}}, slots)
 	require.InDelta(t, time.Second/9*10, width(6*time.Second), 1e6, "0.8 and 5 seconds' growth")
 	require.Equal(t, time.Second, width(12*time.Second))
@@ -128,7 +128,7 @@ func TestNobodyGetsMoreThanTheRate(t *testing.T) {
 				costs[i] = 1 + random.IntN(200)
 			}
 			before := l.Next
-			slots, again := l.Reserve(now, fmt.Sprint(random.IntN(4)), rate, costs)
+			slots, again := l.Reserve(now, pace.Ask{Run: fmt.Sprint(random.IntN(4)), Rate: rate, Costs: costs})
 			require.LessOrEqual(t, len(slots), len(costs))
 			for i, s := range slots {
 				require.False(t, s.At.Before(now))
@@ -154,10 +154,10 @@ func TestARunThatLeftNoLongerShares(t *testing.T) {
 	t.Parallel()
 	var l pace.Ledger
 	for n := range 50 {
-		l.Reserve(noon, fmt.Sprint(n), 1000, []int{1})
+		l.Reserve(noon, pace.Ask{Run: fmt.Sprint(n), Rate: 1000, Costs: []int{1}})
 	}
 	require.Len(t, l.Runs, 50)
-	slots, _ := l.Reserve(noon.Add(10*time.Second), "a", 100, []int{100, 100, 100, 100, 100, 100, 100, 100, 100, 100})
+	slots, _ := l.Reserve(noon.Add(10*time.Second), pace.Ask{Run: "a", Rate: 100, Costs: []int{100, 100, 100, 100, 100, 100, 100, 100, 100, 100}})
 	require.Len(t, l.Runs, 1)
 	require.Len(t, slots, 10)
 }
