@@ -65,7 +65,7 @@ func TestAPlannerWithoutAllowanceLeavesShardsAlone(t *testing.T) {
 		})
 	}})
 	p := w.fed(2)
-	_, err := p.d.pacer.reserve(t.Context(), pace.Methods, p.run.ID, []int{100}) // far more than the horizon
+	_, err := p.d.pacer.reserve(t.Context(), pace.Methods, pace.Ask{Run: p.run.ID, Costs: []int{100}}) // far more than the horizon
 	require.NoError(t, err)
 	require.NoError(t, p.feed(t.Context()))
 	shard, err := w.observer().Shard(t.Context(), p.run.ID, 0)
