@@ -21,7 +21,7 @@ func (s *supervision) enqueue(ctx context.Context) error {
 			return err
 		}
 		op, err := s.d.operation(ctx, s.run)
-		if err != nil {
+		if err != nil || s.d.fed(s.run, op) {
 			return err
 		}
 		g, err := s.reserve(ctx, op, sizes)

@@ -13,6 +13,15 @@ import (
 // maxFed is how many stored shards a planner opens for itself at once.
 const maxFed = 16
 
+// fedFor is how long a run counts as fed after a planner took shards for itself.
+const fedFor = 2 * time.Second
+
+// fed reports whether others would only take from a planner what the hub allows of an operation: their shards go through the
+// queue, and find this process busy when their slot comes.
+func (d *Dispatcher) fed(run *job.Run, op *operation) bool {
+	return d.opts.Rates[op.kind] > 0 && d.now().Before(run.FedUntil)
+}
+
 // opens reports whether new shards can be opened as they are stored: shards are opened in order, and none waits. Those of a rollout
 // are opened by supervisions alone.
 func (p *planner) opens() bool {
@@ -181,7 +190,7 @@ func (o *opening) room() int {
 		return 0
 	}
 	room := o.mine
-	if o.p.shares {
+	if o.p.shares && !o.p.d.fed(run, o.p.local.op) {
 		room += max(0, o.p.d.opts.OpenShards-(run.Enqueued-run.ClosedShards))
 	}
 	return min(len(o.shards), room)
@@ -211,6 +220,9 @@ func (o *opening) open(now time.Time) {
 		run.Live = run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
 	}
 	run.Enqueued += len(o.opened)
+	if o.taken > 0 {
+		run.FedUntil = now.Add(fedFor)
+	}
 }
 
 func latest(a, b time.Time) time.Time {

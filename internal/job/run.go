@@ -71,6 +71,9 @@ type Run struct {
 	ClosedShards int
 	Live         Counts
 
+	// FedUntil is until when a planner can be taken to open shards for itself as fast as the hub allows.
+	FedUntil time.Time `json:",omitzero"`
+
 	// Generation is that of the supervise message which is under way; older copies die.
 	Generation   int
 	SupervisedAt time.Time
