@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	readAhead     = 4               // pages that wait for the planner
+	readAhead     = 32              // pages that wait for the planner's write
 	throttledPlan = 3 * time.Second // least wait before a throttled query is asked again
 	maxPatient    = 4               // stretches of a process that may wait that long without ending
 	maxQuerySlots = 8               // pages whose slots are reserved together: as many as the allowance has in querySlots

@@ -137,16 +137,25 @@ func (p *planner) stretch(ctx context.Context, r *reader) error {
 	defer beat.Stop()
 	for {
 		more := pages
-		if p.done || len(p.pending)+len(p.suspects) >= planShards*job.ShardSize {
+		if p.full() {
 			more = nil
 		}
 		var err error
 		select {
 		case got := <-more:
-			if got.err != nil {
-				return p.failed(ctx, got.err, r.missed)
+			for ready := true; ready && err == nil; { // what came during the last write goes into the next one
+				if got.err != nil {
+					return p.failed(ctx, got.err, r.missed)
+				}
+				err = p.take(ctx, got)
+				if ready = !p.full(); ready {
+					select {
+					case got = <-pages:
+					default:
+						ready = false
+					}
+				}
 			}
-			err = p.take(ctx, got)
 		case <-p.local.freed:
 		case <-beat.C:
 			err = p.look(ctx)
@@ -160,6 +169,11 @@ func (p *planner) stretch(ctx context.Context, r *reader) error {
 			return err
 		}
 	}
+}
+
+// full reports whether no page is to be taken before the next write.
+func (p *planner) full() bool {
+	return p.done || len(p.pending)+len(p.suspects) >= planShards*job.ShardSize
 }
 
 // take adds a page.
