@@ -48,7 +48,7 @@ func (h *handler) cancelExecution(ctx context.Context, r *request) (*answer, err
 	if !job.DeviceID(r.deviceID) {
 		return nil, unknown
 	}
-	e, err := h.jobs.CancelExecution(ctx, s.run.ID, job.TargetID(r.deviceID, r.query.text("moduleId")))
+	e, err := h.jobs.CancelExecution(ctx, s.run.ID, job.TargetID(r.deviceID, r.query.text("moduleId")), r.by)
 	if errors.Is(err, job.ErrNotFound) {
 		return nil, unknown
 	}

@@ -33,7 +33,7 @@ type Commands interface {
 // Again does devices again, or keeps one from being called.
 type Again interface {
 	Rerun(ctx context.Context, rec *job.Record, run *job.Run, r job.Rerun, by job.Caller) (*job.Record, error)
-	CancelExecution(ctx context.Context, runID, deviceID string) (job.Execution, error)
+	CancelExecution(ctx context.Context, runID, deviceID string, by job.Caller) (job.Execution, error)
 }
 
 // Reader gives a job with its run as it is now, of a recurring job its latest run, or a run by its id; or job.ErrNotFound.

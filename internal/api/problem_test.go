@@ -33,7 +33,7 @@ func (b broken) Rerun(context.Context, *job.Record, *job.Run, job.Rerun, job.Cal
 	return nil, b.err
 }
 
-func (b broken) CancelExecution(context.Context, string, string) (job.Execution, error) {
+func (b broken) CancelExecution(context.Context, string, string, job.Caller) (job.Execution, error) {
 	return job.Execution{}, b.err
 }
 

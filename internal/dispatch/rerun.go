@@ -64,42 +64,65 @@ func (d *Dispatcher) endedAs(ctx context.Context, run *job.Run, state job.Execut
 
 // CancelExecution keeps a device from being called, or from being called again, while it waits: ErrNotWaiting says that it
 // has ended or may be called right now. Doing it twice changes nothing.
-func (d *Dispatcher) CancelExecution(ctx context.Context, runID, deviceID string) (job.Execution, error) {
+func (d *Dispatcher) CancelExecution(ctx context.Context, runID, deviceID string, by job.Caller) (job.Execution, error) {
 	for {
-		e, err := d.cancelExecution(ctx, runID, deviceID)
-		if !errors.Is(err, job.ErrConflict) || ctx.Err() != nil {
-			return e, err
+		e, changed, err := d.cancelExecution(ctx, runID, deviceID)
+		if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
+			continue
 		}
+		if err == nil && changed {
+			err = d.enterCancelled(ctx, runID, deviceID, by)
+		}
+		return e, err
 	}
 }
 
-func (d *Dispatcher) cancelExecution(ctx context.Context, runID, deviceID string) (job.Execution, error) {
+// enterCancelled tells the audit trail of a device that will not be called.
+func (d *Dispatcher) enterCancelled(ctx context.Context, runID, deviceID string, by job.Caller) error {
+	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
+		rec, err := d.record(ctx, run)
+		if err != nil {
+			return false, err
+		}
+		c := rec.Change(job.ActionEdited, by, d.now())
+		c.RunID, c.From, c.To, c.Note = run.ID, run.Status, run.Status, job.Note([]byte("cancelled the execution of " + deviceID))
+		run.Enter(c)
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	return d.reflect(ctx, run)
+}
+
+// cancelExecution reports also whether it was this call that ended the execution.
+func (d *Dispatcher) cancelExecution(ctx context.Context, runID, deviceID string) (job.Execution, bool, error) {
 	run, err := d.store.Run(ctx, runID)
 	if err != nil {
-		return job.Execution{}, err
+		return job.Execution{}, false, err
 	}
 	_, n, err := d.store.Find(ctx, runID, deviceID)
 	if err != nil {
-		return job.Execution{}, err
+		return job.Execution{}, false, err
 	}
 	shard, err := d.store.Shard(ctx, runID, n)
 	if err != nil {
-		return job.Execution{}, err
+		return job.Execution{}, false, err
 	}
 	i := slices.IndexFunc(shard.Executions, func(e job.Execution) bool { return e.DeviceID == deviceID })
 	e := &shard.Executions[i] // Find has seen it there
 	switch {
 	case e.Reason == job.ExecutionCanceled && e.State.Final():
-		return *e, nil
+		return *e, false, nil
 	case run.Status.Ended() || run.Status == job.StatusStopping || shard.Claim.Live(d.now()) || e.State != job.Queued:
-		return job.Execution{}, ErrNotWaiting
+		return job.Execution{}, false, ErrNotWaiting
 	}
 	e.End(job.Outcome{State: job.Canceled, Reason: job.ExecutionCanceled}, d.now())
 	switch {
 	case n >= run.Enqueued: // whoever opens the shard must see it
-		return *e, d.store.Amend(ctx, run, shard)
+		return *e, true, d.store.Amend(ctx, run, shard)
 	case shard.Done():
-		return *e, d.store.CloseShard(ctx, shard)
+		return *e, true, d.store.CloseShard(ctx, shard)
 	}
-	return *e, d.store.SaveShard(ctx, shard)
+	return *e, true, d.store.SaveShard(ctx, shard)
 }

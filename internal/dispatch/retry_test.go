@@ -10,6 +10,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
 const patient = `{"jobId":"patient","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
@@ -98,15 +99,26 @@ func TestACanceledExecutionIsNotCalled(t *testing.T) {
 	run := w.status(id)
 	require.Less(t, run.Enqueued, 5)
 	for range 2 {
-		e, err := w.current().d.CancelExecution(t.Context(), run.ID, "dev-499")
+		e, err := w.current().d.CancelExecution(t.Context(), run.ID, "dev-499", someone())
 		require.NoError(t, err)
 		require.Equal(t, job.Canceled, e.State)
 	}
-	_, err := w.current().d.CancelExecution(t.Context(), run.ID, <-started)
+	_, err := w.current().d.CancelExecution(t.Context(), run.ID, <-started, someone())
 	require.ErrorIs(t, err, ErrNotWaiting)
 	close(release)
 	run = w.ended(id)
 	require.Equal(t, 499, run.Counts().Of(job.Succeeded))
 	require.Equal(t, 1, run.Counts().ReasonMap()["executionCanceled"])
 	require.Zero(t, w.hub.called("dev-499"))
+	changes, _, err := w.observer().Changes(t.Context(), tablestore.ChangeQuery{JobID: id, Max: 100})
+	require.NoError(t, err)
+	edits := 0
+	for _, c := range changes {
+		if c.Action == job.ActionEdited {
+			edits++
+			require.Equal(t, "cancelled the execution of dev-499", c.Note)
+			require.Equal(t, someone().Principal, c.By)
+		}
+	}
+	require.Equal(t, 1, edits, "the second cancel changed nothing")
 }
