@@ -85,7 +85,7 @@ func (d *Dispatcher) enterCancelled(ctx context.Context, runID, deviceID string,
 			return false, err
 		}
 		c := rec.Change(job.ActionEdited, by, d.now())
-		c.RunID, c.From, c.To, c.Note = run.ID, run.Status, run.Status, job.Note([]byte("cancelled the execution of " + deviceID))
+		c.RunID, c.From, c.To, c.Note = run.ID, run.Status, run.Status, job.Note([]byte("cancelled the execution of "+deviceID))
 		run.Enter(c)
 		return true, nil
 	})

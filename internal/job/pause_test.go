@@ -80,10 +80,10 @@ func TestNotes(t *testing.T) {
 	}
 	for body, fault := range map[string]string{
 		`{"note":"` + strings.Repeat("a", 501) + `"}`: "must have at most 500 characters",
-		`{"notes":"wait"}`:                            `did you mean "note"?`,
-		`{"note":1}`:                                  "must be a string",
-		`[]`:                                          "must be a JSON object",
-		"{\"note\":\"\xff\"}":                         "must be UTF-8",
+		`{"notes":"wait"}`:    `did you mean "note"?`,
+		`{"note":1}`:          "must be a string",
+		`[]`:                  "must be a JSON object",
+		"{\"note\":\"\xff\"}": "must be UTF-8",
 	} {
 		_, err := job.DecodeNote([]byte(body))
 		require.ErrorContains(t, err, fault)
