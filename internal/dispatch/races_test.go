@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -156,26 +157,30 @@ func TestAProbeDoesNotWaitForASlowCall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(200)
-	slow, release := make(chan struct{}, 1), make(chan struct{})
+	slow, release := make(chan struct{}), make(chan struct{})
+	letGo := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(letGo) // also when the test fails: the world waits for its calls
 	var revoked atomic.Bool
 	w.hub.answer = func(id string, _ int) (iothub.MethodResult, error) {
-		switch {
-		case id == "dev-0":
+		if id == "dev-0" {
 			revoked.Store(true)
-			slow <- struct{}{}
+			close(slow)
 			<-release
-		case revoked.Load():
+			return iothub.MethodResult{Status: 200}, nil
+		}
+		<-slow // nobody is called before the slow device
+		if revoked.Load() {
 			return iothub.MethodResult{}, hubError(iothub.HubFault)
 		}
 		return iothub.MethodResult{Status: 200}, nil
 	}
 	id := w.create(lockDoor)
-	w.run(func(context.Context) bool { return len(slow) > 0 && w.status(id).Status == job.StatusBlocked })
+	w.run(func(context.Context) bool { return w.status(id).Status == job.StatusBlocked })
 	revoked.Store(false)
 	began := time.Now()
 	w.run(func(context.Context) bool { return w.status(id).Counts().Of(job.Succeeded) >= 100 })
 	require.Less(t, time.Since(began), 15*time.Second)
-	close(release)
+	letGo()
 	require.Equal(t, 200, w.ended(id).Counts().Of(job.Succeeded))
 }
 

@@ -182,8 +182,9 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 			}
 			continue
 		}
+		settled := w.settle(e, v, outcome, err) // before the next call begins, which this outcome may hold back
 		w.d.gate.leave()
-		if w.settle(e, v, outcome, err) || !w.pause(starting, e.Attempts) {
+		if settled || !w.pause(starting, e.Attempts) {
 			return
 		}
 	}

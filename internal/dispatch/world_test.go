@@ -152,7 +152,7 @@ func (w *world) current() *process {
 // run delivers messages and ticks until done says so.
 func (w *world) run(done func(ctx context.Context) bool) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	ticks := time.NewTicker(300 * time.Millisecond)
 	defer ticks.Stop()
@@ -275,6 +275,7 @@ type testQueue struct {
 	messages []*queued
 	poison   []string
 	fast     bool // delays are a hundredth
+	withheld kind // messages that never come
 	sent     map[kind]int
 }
 
@@ -314,13 +315,18 @@ func (q *testQueue) receive() []*queued {
 	defer q.mu.Unlock()
 	var due []*queued
 	for _, m := range q.messages {
-		if !m.held && !m.visible.After(time.Now()) {
+		if !m.held && !m.visible.After(time.Now()) && !q.withholds(m) {
 			m.held = true
 			m.count++
 			due = append(due, m)
 		}
 	}
 	return due
+}
+
+func (q *testQueue) withholds(m *queued) bool {
+	parsed, err := parseMessage(m.body)
+	return err == nil && q.withheld != "" && parsed.Kind == q.withheld
 }
 
 func (q *testQueue) settle(m *queued, err error) {

@@ -70,6 +70,7 @@ func TestAJobTakesOverWhatItsRunEntered(t *testing.T) {
 
 func TestNotes(t *testing.T) {
 	t.Parallel()
+	long := `{"note":"` + strings.Repeat("a", 501) + `"}`
 	for body, want := range map[string]string{
 		``: "", `{}`: "", `{"note":null}`: "", `{"note":"wait"}`: "wait",
 		`{"note":"` + strings.Repeat("漢", 500) + `"}`: strings.Repeat("漢", 500),
@@ -79,7 +80,7 @@ func TestNotes(t *testing.T) {
 		require.Equal(t, want, got)
 	}
 	for body, fault := range map[string]string{
-		`{"note":"` + strings.Repeat("a", 501) + `"}`: "must have at most 500 characters",
+		long:                  "must have at most 500 characters",
 		`{"notes":"wait"}`:    `did you mean "note"?`,
 		`{"note":1}`:          "must be a string",
 		`[]`:                  "must be a JSON object",
