@@ -68,9 +68,9 @@ func TestCreateSends(t *testing.T) {
 		},
 		"every night": {
 			args: []string{
-				"--id", "n", "--method", "m", "--query", "*", "--cron", "0 2 * * *", "--time-zone", "Europe/Berlin", "--overlap", "bufferOne", "--runs", "5",
+				"--id", "n", "--method", "m", "--query", "*", "--cron", "0 2 * * *", "--time-zone", "Europe/Berlin", "--overlap", "bufferOne", "--runs", "5", "--jitter", "10m",
 			},
-			request: `PUT /api/jobs/n {"jobId":"n","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","schedule":{"cron":"0 2 * * *","timeZone":"Europe/Berlin","overlapPolicy":"bufferOne","remainingRuns":5}}`,
+			request: `PUT /api/jobs/n {"jobId":"n","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","schedule":{"cron":"0 2 * * *","timeZone":"Europe/Berlin","overlapPolicy":"bufferOne","remainingRuns":5,"jitter":"PT600S"}}`,
 		},
 		"every six hours": {
 			args:    []string{"--id", "n", "--method", "m", "--query", "*", "--every", "6h"},

@@ -195,7 +195,7 @@ func (c *jobCreate) checkKey(id string) error {
 func (c *jobCreate) fromFile() (id string, body []byte, err error) {
 	for _, name := range append(failureFlagNames(),
 		"method", "payload", "response-timeout", "connect-timeout", "desired", "tags", "query", "device", "devices-file",
-		"start", "max-time", "callback-url", "cron", "every", "time-zone", "overlap", "runs",
+		"start", "max-time", "callback-url", "cron", "every", "time-zone", "overlap", "runs", "jitter",
 	) {
 		if c.given[name] {
 			return "", nil, usagef("put it into the file", "--%s does not go with -f", name)

@@ -11,12 +11,12 @@ import (
 // scheduleFlags make a job recur.
 type scheduleFlags struct {
 	cron, zone, overlap string
-	every               time.Duration
+	every, jitter       time.Duration
 	runs                int
 }
 
 // scheduleFlagNames are those of scheduleFlags; without the first two the others mean nothing.
-var scheduleFlagNames = [...]string{"cron", "every", "time-zone", "overlap", "runs"}
+var scheduleFlagNames = [...]string{"cron", "every", "time-zone", "overlap", "runs", "jitter"}
 
 func (s *scheduleFlags) flags(fs *flag.FlagSet) {
 	fs.StringVar(&s.cron, "cron", "", "run again and again by this cron `expression`: minute, hour, day, month and day of week, as in \"0 2 * * *\"")
@@ -24,6 +24,7 @@ func (s *scheduleFlags) flags(fs *flag.FlagSet) {
 	fs.StringVar(&s.zone, "time-zone", "", "IANA `name` of the zone of --cron, as in Europe/Berlin; UTC unless given")
 	fs.StringVar(&s.overlap, "overlap", "", "`policy` for a run that is due while another goes on: skip, bufferOne, bufferAll, cancelOther, allowAll; skip unless given")
 	fs.IntVar(&s.runs, "runs", 0, "end after this `many` runs; no limit unless given")
+	fs.DurationVar(&s.jitter, "jitter", 0, "spread the begin of a run's devices over this time, as in 30m; at once unless given")
 }
 
 // schedule gives nil when the job does not recur.
@@ -43,7 +44,14 @@ func (c *jobCreate) schedule() (*client.Schedule, error) {
 	if err != nil {
 		return nil, err
 	}
+	jitter, err := seconds("jitter", c.jitter)
+	if err != nil {
+		return nil, err
+	}
 	s := &client.Schedule{Cron: c.cron, TimeZone: c.zone, OverlapPolicy: c.overlap, RemainingRuns: c.runs}
+	if jitter > 0 {
+		s.Jitter = fmt.Sprintf("PT%dS", jitter)
+	}
 	if secs > 0 {
 		s.Interval = fmt.Sprintf("PT%dS", secs)
 	}

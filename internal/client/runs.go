@@ -14,6 +14,7 @@ type Schedule struct {
 	TimeZone      string `json:"timeZone,omitempty"`
 	OverlapPolicy string `json:"overlapPolicy,omitempty"`
 	RemainingRuns int    `json:"remainingRuns,omitempty"`
+	Jitter        string `json:"jitter,omitempty"` // ISO 8601
 }
 
 // Recurrence is where a recurring job stands.

@@ -35,10 +35,11 @@ func (p *planner) store(ctx context.Context, all, release bool) error {
 		return err
 	}
 	p.limit()
+	p.sortByDelay()
 	for {
 		waiting := p.shards()
 		n, mine := min(planShards, waiting), 0
-		if p.opens() {
+		if p.opens() && !p.run.Jittered() {
 			mine = p.local.reserve(n)
 		}
 		if !all {
@@ -138,15 +139,9 @@ type opening struct {
 // store writes the opening, again when only the run was changed by somebody else meanwhile. Stored shards that can not be opened
 // are not written: who was faster may be calling their devices.
 func (o *opening) store(ctx context.Context) error {
-	sizes := make([]int, o.room())
-	for i := range sizes {
-		sizes[i] = len(o.shards[i].Executions)
-	}
-	var err error
-	if o.grant, err = o.p.d.pacer.reserve(ctx, o.p.local.op.kind, pace.Ask{Run: o.p.run.ID, Costs: o.p.local.op.costs(sizes)}); err != nil {
+	if err := o.reserve(ctx); err != nil {
 		return err
 	}
-	o.p.feedAt = o.grant.again
 	for {
 		o.open(o.p.d.now())
 		g := tablestore.Growth{Plan: o.plan, Shards: o.shards, Opened: o.opened}
@@ -169,6 +164,21 @@ func (o *opening) store(ctx context.Context) error {
 	}
 }
 
+// reserve asks the hub's allowance for what can be opened. Shards that sleep ask when they wake.
+func (o *opening) reserve(ctx context.Context) error {
+	if o.p.run.Jittered() {
+		return nil
+	}
+	sizes := make([]int, o.room())
+	for i := range sizes {
+		sizes[i] = len(o.shards[i].Executions)
+	}
+	var err error
+	o.grant, err = o.p.d.pacer.reserve(ctx, o.p.local.op.kind, pace.Ask{Run: o.p.run.ID, Costs: o.p.local.op.costs(sizes)})
+	o.p.feedAt = o.grant.again
+	return err
+}
+
 // planned reports whether the plan, if it is to be written, is still this planner's, and as it left it.
 func (o *opening) planned(ctx context.Context) (bool, error) {
 	if o.plan == nil {
@@ -189,6 +199,9 @@ func (o *opening) room() int {
 	if len(o.shards) == 0 || run.Rollout != nil || !run.Calling(o.p.d.now()) || run.Enqueued != o.shards[0].Number {
 		return 0
 	}
+	if run.Jittered() {
+		return len(o.shards)
+	}
 	room := o.mine
 	if o.p.shares && !o.p.d.fed(run, o.p.local.op) {
 		room += max(0, o.p.d.opts.OpenShards-(run.Enqueued-run.ClosedShards))
@@ -200,6 +213,10 @@ func (o *opening) room() int {
 func (o *opening) open(now time.Time) {
 	run, d := o.p.run, o.p.d
 	o.opened, o.taken = nil, 0
+	if run.Jittered() {
+		o.openAsleep()
+		return
+	}
 	for _, s := range o.shards {
 		s.Claim = job.Claim{}
 		if o.p.local.op.once {
@@ -240,7 +257,7 @@ func (o *opening) start(ctx context.Context) error {
 		p.local.start(ctx, p.run, s, o.grant.slots[i])
 	}
 	var messages []message
-	for i := o.taken; i < len(o.opened); i++ {
+	for i := o.taken; i < min(len(o.opened), len(o.grant.slots)); i++ { // those that sleep have no slot
 		messages = append(messages, message{Run: p.run.ID, Shard: o.opened[i].Number}.in(o.grant.slots[i]))
 	}
 	return p.d.sendShards(ctx, messages)

@@ -204,7 +204,7 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	now := p.d.now()
 	over := p.stopped || !now.Before(p.until)
 	waiting := len(p.pending) + len(p.suspects)
-	overdue := waiting > 0 && now.Sub(p.marks[0].at) >= planFlush
+	overdue := waiting > 0 && now.Sub(p.marks[0].at) >= p.flushAfter()
 	p.shares = over || overdue || !p.local.accepting()
 	var err error
 	switch {
@@ -212,7 +212,7 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 		err = p.store(ctx, true, true)
 	case overdue, waiting >= planShards*job.ShardSize, p.done && waiting > 0 && !p.local.accepting():
 		err = p.store(ctx, true, false)
-	case over || p.blocked || p.run.Rollout != nil || !p.local.free():
+	case over || p.blocked || p.storesOnly() || !p.local.free():
 	case !p.opens():
 		if !now.Before(p.feedAt) {
 			err = p.feed(ctx)
@@ -229,7 +229,7 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	if over && !p.plan.Done {
 		return true, p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
 	}
-	idle := p.run.Rollout != nil || p.run.Enqueued == p.plan.Shards || !p.local.accepting() || p.d.planners.Load() > maxPatient
+	idle := p.storesOnly() || p.run.Enqueued == p.plan.Shards || !p.local.accepting() || p.d.planners.Load() > maxPatient
 	return over || p.plan.Done && idle, nil
 }
 
@@ -355,6 +355,7 @@ func (p *planner) cut(n int) ([]*job.Shard, string) {
 	for len(shards) < n && len(devices) < len(p.pending) {
 		end := min(len(p.pending), len(devices)+p.run.Rollout.ShardSize(p.plan.Devices+len(devices)))
 		shards = append(shards, newShard(p.run.ID, p.plan.Shards+len(shards), p.pending[len(devices):end]))
+		p.run.Delay(shards[len(shards)-1])
 		devices = p.pending[:end]
 	}
 	token := p.plan.Continuation

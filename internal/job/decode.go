@@ -44,6 +44,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 	def.Schedule, def.MaintenanceWindow = o.schedule(now), o.window(now)
 	o.operation(&def)
 	o.target(&def)
+	o.jitter(&def)
 	if len(faults) > 0 {
 		return Definition{}, faults
 	}

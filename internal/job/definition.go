@@ -152,10 +152,14 @@ type Record struct {
 
 // NewRun gives the job's run in its first state.
 func (r *Record) NewRun() Run {
-	return Run{
+	run := Run{
 		ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil(),
 		Rollout: NewRolling(r.Rollout), Edits: r.Edits,
 	}
+	if r.Occurrence != nil {
+		run.Jitter = r.Occurrence.Jitter
+	}
+	return run
 }
 
 // Reflect copies the run's state into the record and reports whether anything changed that lists of jobs show.

@@ -25,7 +25,7 @@ type Execution struct {
 	// StartedAt is the start of the last attempt, also of one that Undo took back unless it was the first; zero before the
 	// first. EndedAt is zero until the state is final.
 	StartedAt, EndedAt time.Time
-	// NextAttemptAt is when an execution that waits for a retry is called again, zero of others.
+	// NextAttemptAt is when an execution that waits, for a retry or by the job's jitter, is called; zero of others.
 	NextAttemptAt time.Time
 	// StatusCode is the status that the device answered with, 0 without an answer.
 	StatusCode int

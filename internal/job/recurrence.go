@@ -32,9 +32,6 @@ func unserved(field string, spec schedule.Spec, now time.Time) schedule.Faults {
 			Field: field + ".timeZone", Value: `"device"`, Rule: notYet + "; give an IANA name",
 		})
 	}
-	if spec.Jitter > 0 {
-		faults = append(faults, schedule.Fault{Field: field + ".jitter", Value: spec.Jitter.String(), Rule: notYet})
-	}
 	if len(faults) > 0 {
 		return faults
 	}

@@ -88,7 +88,8 @@ func (e *Execution) Wait(o Outcome, at time.Time) {
 	e.Answer, e.Truncated = cut(o.Answer)
 }
 
-// Waiting reports whether e waits for its next attempt; its reason, status and answer are then those of the last one.
+// Waiting reports whether e waits for its next attempt; its reason, status and answer are then those of the last one, if there
+// was one.
 func (e *Execution) Waiting() bool { return e.State == Queued && !e.NextAttemptAt.IsZero() }
 
 // last is the outcome of the last attempt of an execution that waits.

@@ -3,6 +3,8 @@ package job
 import (
 	"fmt"
 	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/schedule"
 )
 
 // EndReason says how a run came to its end.
@@ -46,6 +48,9 @@ type Run struct {
 	Forgiven Counts         `json:",omitzero"`
 	// Rollout is nil where devices are begun as fast as the hub allows.
 	Rollout *Rolling `json:",omitempty"`
+
+	// Jitter is over how long the run's devices begin, 0 for at once.
+	Jitter schedule.Duration `json:",omitempty"`
 
 	// Edits is how often the job was edited, Edited what the last edit of the run made of it, for the job to take over.
 	Edits  int     `json:",omitempty"`

@@ -39,6 +39,7 @@ type LiveRun struct {
 type Occurrence struct {
 	Number int
 	Start  schedule.Start
+	Jitter schedule.Duration `json:",omitempty"` // over which its devices begin
 	// Job is the record of the job, as it was read together with the run's.
 	Job *Record `json:"-"`
 }
@@ -157,9 +158,10 @@ func (r *Record) begin(now time.Time) []*Record {
 	for len(s.Pending) > 0 && len(s.Running) < MaxRunsAtOnce && len(runs) < BegunAtOnce {
 		s.Runs++
 		s.Running = append(slices.Clip(s.Running), LiveRun{Number: s.Runs})
+		start := s.Pending[0]
 		run := &Record{
 			RunID: r.RunNumber(s.Runs), CreatedAt: now, Status: StatusScheduled, Active: true,
-			Occurrence: &Occurrence{Number: s.Runs, Start: s.Pending[0]},
+			Occurrence: &Occurrence{Number: s.Runs, Start: start, Jitter: jitterOf(r.Schedule, start.Kind)},
 		}
 		run.Of(r, now)
 		runs = append(runs, run)

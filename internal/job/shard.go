@@ -56,7 +56,7 @@ func (s *Shard) Left() int {
 // EndRest ends every execution that is not final with o, at now; one that waits for a retry as its last attempt did.
 func (s *Shard) EndRest(o Outcome, now time.Time) {
 	for i := range s.Executions {
-		if e := &s.Executions[i]; e.Waiting() {
+		if e := &s.Executions[i]; e.Waiting() && e.Attempts > 0 {
 			e.End(e.last(), now)
 		} else {
 			e.End(o, now)

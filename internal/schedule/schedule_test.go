@@ -136,18 +136,26 @@ func TestTheZoneOfADevice(t *testing.T) {
 func TestJitterIsStableAndEven(t *testing.T) {
 	t.Parallel()
 	const most = schedule.Duration(10 * time.Minute)
-	require.Equal(t, 124_828*time.Millisecond, schedule.Jitter("job", "run", "device", most), "the same for ever")
-	require.NotEqual(t, schedule.Jitter("job", "run2", "device", most), schedule.Jitter("job", "run", "device", most))
-	require.NotEqual(t, schedule.Jitter("job", "runde", "vice", most), schedule.Jitter("job", "run", "device", most))
-	require.Zero(t, schedule.Jitter("job", "run", "device", 0))
+	require.Equal(t, 498*time.Second, schedule.Jitter("job", "device", most), "the same for ever")
+	require.NotEqual(t, schedule.Jitter("job2", "device", most), schedule.Jitter("job", "device", most))
+	require.NotEqual(t, schedule.Jitter("jobde", "vice", most), schedule.Jitter("job", "device", most))
+	require.Zero(t, schedule.Jitter("job", "device", 0))
+	require.Zero(t, schedule.Jitter("job", "device", schedule.Duration(time.Second)))
 	var buckets [10]int
 	for i := range 10_000 {
-		delay := schedule.Jitter("job", "run", string(rune('a'+i%26))+time.Duration(i).String(), most)
+		delay := schedule.Jitter("job", string(rune('a'+i%26))+time.Duration(i).String(), most)
 		require.True(t, delay >= 0 && delay < time.Duration(most))
+		require.Zero(t, delay%(6*time.Second), "whole hundredths")
 		buckets[delay/time.Minute]++
 	}
 	for _, n := range buckets {
 		require.InDelta(t, 1000, n, 150)
+	}
+	for text, want := range map[string]time.Duration{"PT1S": time.Second, "PT10S": time.Second, "PT199S": time.Second, "PT1H": 36 * time.Second, "P1D": 864 * time.Second} {
+		d, err := schedule.ParseDuration(text)
+		require.NoError(t, err)
+		require.Equal(t, want, schedule.JitterStep(d), text)
+		require.Less(t, schedule.Jitter("job", "device", d), time.Duration(d))
 	}
 }
 

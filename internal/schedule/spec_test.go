@@ -217,7 +217,7 @@ func BenchmarkCompile(b *testing.B) {
 
 func BenchmarkJitter(b *testing.B) {
 	for b.Loop() {
-		_ = schedule.Jitter("job", "20261201T020000Z", "device-000001", schedule.MaxJitter)
+		_ = schedule.Jitter("job", "device-000001", schedule.MaxJitter)
 	}
 }
 

@@ -137,6 +137,9 @@ func (s *Store) Grow(ctx context.Context, g Growth) error {
 		row := newEntity(g.Run.ID, numbered(rowOpen, u.Number))
 		row["Devices"] = u.Devices
 		row.putTime("CheckAt", u.CheckAt)
+		if !u.WakeAt.IsZero() {
+			row.putTime("WakeAt", u.WakeAt)
+		}
 		b.put(row)
 	}
 	revs, err := s.runs.applyAll(ctx, b)
