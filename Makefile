@@ -15,7 +15,7 @@ test: ## test everything with the race detector: units, Azurite, the simulator, 
 	go test -race -timeout 9m ./...
 
 .PHONY: interop
-interop: ## run IoT Hub's SDKs for Node.js and Python and the Go library against the simulator and the app, and the examples
+interop: ## run IoT Hub's SDKs for Node.js, Python and Java and the Go library against the simulator and the app, and the examples
 	go test -count=1 -v -timeout 9m ./test/interop
 
 lint: $(LINTER) ## check style, faults and the direction of imports

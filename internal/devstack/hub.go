@@ -30,7 +30,7 @@ func (s *Stack) startHub(ctx context.Context) error {
 	}
 	hub, err := hubsim.Start(context.WithoutCancel(ctx), hubsim.Options{
 		HTTPPort: o.HubPort, MQTTPort: o.MQTTPort, Secret: secret, Fleet: fleet, Faults: o.Faults, Journal: o.Journal, Logger: o.Log,
-		Throttle: o.Throttle, TimeScale: o.TimeScale, Jobs: o.HubJobs,
+		Throttle: o.Throttle, TimeScale: o.TimeScale, Jobs: o.HubJobs, HostNames: o.HostNames,
 	})
 	if err != nil {
 		return fmt.Errorf("starting the hub simulator: %w", err)

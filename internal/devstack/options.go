@@ -38,6 +38,8 @@ type Options struct {
 	Throttle  throttle.Options
 	TimeScale float64
 	HubJobs   bool
+	// HostNames are further names of the hub, and of the certificate that hub and app share: see hubsim.Options.
+	HostNames []string
 	// Faults is what goes wrong in the hub on purpose; Stack.Hub.SetFaults changes it later.
 	Faults fault.Plan
 	// Journal makes the hub remember each call of a device: see hubsim.Server.Calls.

@@ -1,6 +1,6 @@
 // Package interop shows that clients which others wrote for IoT Hub work with fleetjobs and with the hub simulator, unchanged:
-// Microsoft's SDKs for Node.js and Python, and the Go library. Their suites are written in their own languages, in the folders
-// node and python; this package installs the SDKs from lock files, starts one deployment, and runs the suites as child
+// Microsoft's SDKs for Node.js, Python and Java, and the Go library. Their suites are written in their own languages, in the folders
+// node, python and java; this package installs the SDKs from lock files, starts one deployment, and runs the suites as child
 // processes. It also runs the examples.
 //
 // Each suite runs against the hub simulator's own engine for jobs and against the function app.
@@ -35,6 +35,12 @@ const simulated = 20
 // offlineDevice is registered and never connects.
 const offlineDevice = "offline"
 
+// The names of hub and app that they would have in Azure, for clients that take neither localhost nor a port.
+const (
+	hubName = "interop.azure-devices.net"
+	appName = "interop.azurewebsites.net"
+)
+
 // world is the deployment that all suites share.
 type world struct {
 	*devstack.Stack
@@ -48,8 +54,8 @@ type world struct {
 // server is what runs a suite's jobs.
 type server struct {
 	name string
-	// connection is the service connection string that the suite gets.
-	connection string
+	// connection is the service connection string that the suite gets, hostName the server's name in Azure.
+	connection, hostName string
 	// cancelsRunning says that a running job can be cancelled, which IoT Hub refuses.
 	cancelsRunning bool
 }
@@ -79,8 +85,8 @@ func TestInterop(t *testing.T) {
 // servers gives everything that speaks IoT Hub's API.
 func (w *world) servers() []server {
 	return []server{
-		{name: "simulator", connection: w.Hub.PolicyConnectionString("iothubowner")},
-		{name: "app", connection: w.ConnectionString, cancelsRunning: true},
+		{name: "simulator", hostName: hubName, connection: w.Hub.PolicyConnectionString("iothubowner")},
+		{name: "app", hostName: appName, connection: w.ConnectionString, cancelsRunning: true},
 	}
 }
 
@@ -98,15 +104,29 @@ func (w *world) suites(t *testing.T, s server) {
 		t.Run(suite.name, func(t *testing.T) {
 			t.Parallel()
 			id := s.name + "-" + suite.name
-			run(t, suite.runtime.command(t, suite.program,
-				"IOTHUB_CONNECTION_STRING="+s.connection, "DEVICE_ID="+id, "DEVICE_CONNECTION_STRING="+w.register(t, id),
-				"OFFLINE_DEVICE_ID="+offlineDevice, fmt.Sprintf("CANCELS_RUNNING_JOBS=%t", s.cancelsRunning)))
+			run(t, suite.runtime.command(t, suite.program, s.variables(id, w.register(t, id))...))
 		})
 	}
+	t.Run("java", func(t *testing.T) {
+		t.Parallel()
+		w.java(t, s)
+	})
+	t.Run("dotnet-jobs", func(t *testing.T) {
+		t.Parallel()
+		w.dotNet(t, s)
+	})
 	t.Run("go-jobs", func(t *testing.T) {
 		t.Parallel()
 		w.goJobs(t, s)
 	})
+}
+
+// variables are what a suite finds in its environment.
+func (s server) variables(deviceID, device string) []string {
+	return []string{
+		"IOTHUB_CONNECTION_STRING=" + s.connection, "DEVICE_ID=" + deviceID, "DEVICE_CONNECTION_STRING=" + device,
+		"OFFLINE_DEVICE_ID=" + offlineDevice, fmt.Sprintf("CANCELS_RUNNING_JOBS=%t", s.cancelsRunning),
+	}
 }
 
 // start installs the SDKs and starts the deployment.
@@ -122,6 +142,7 @@ func start(t *testing.T) *world {
 	w.serveWeb(t)
 	var err error
 	w.Stack, err = devstack.Start(t.Context(), devstack.Options{
+		HostNames: []string{hubName, appName}, SettingsOverrides: map[string]string{"WEBSITE_HOSTNAME": appName},
 		Devices: simulated, HubJobs: true, CORS: []string{w.web.URL}, PassThrough: true, Progress: log, HandlerOutput: log, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	require.NoError(t, err)
