@@ -123,3 +123,42 @@ func TestARunThatIsDueBeforeTheWindowWaitsForIt(t *testing.T) {
 	require.Equal(t, []string{"12-01 12:00"}, starts(runs))
 	require.Equal(t, 2, w.total())
 }
+
+// With endBehavior finish a run that began in the window goes on to its end, its retries too; the next one waits for a window.
+func TestARunThatBeganMayFinishAfterItsWindow(t *testing.T) {
+	t.Parallel()
+	w, clock := clocked(t, "2026-12-01T01:59:00Z", 300)
+	offline := true
+	w.hub.answer = func(id string, _ int) (iothub.MethodResult, error) {
+		w.hub.mu.Lock()
+		defer w.hub.mu.Unlock()
+		if offline && id == "dev-7" {
+			return iothub.MethodResult{}, hubError(iothub.Offline)
+		}
+		return iothub.MethodResult{Status: 200}, nil
+	}
+	w.recur(windowed(`,"endBehavior":"finish"},"schedule":{"cron":"0 2,4 * * *","overlapPolicy":"bufferOne"},
+		"retry":{"criteria":[{"failureType":"deviceOffline","until":"P1D","delay":"PT10M","factor":1}]}}`))
+	clock.jump(2 * time.Minute)
+	w.run(func(context.Context) bool { return w.total() == 300 })
+	clock.jump(2 * time.Hour) // the window has closed, and the retry of one device is due
+	w.run(func(context.Context) bool { return w.hub.called("dev-7") > 1 })
+	w.hub.mu.Lock()
+	offline = false
+	w.hub.mu.Unlock()
+	clock.jump(time.Hour)
+	store := w.observer()
+	w.run(func(ctx context.Context) bool {
+		rec, err := store.Job(ctx, "daily")
+		if err != nil || rec.Series.Runs < 2 {
+			return false
+		}
+		first, err := store.Run(ctx, rec.RunNumber(1))
+		second, other := store.Run(ctx, rec.RunNumber(2))
+		return err == nil && other == nil && first.Status.Ended() && second.StartAt.Format(time.RFC3339) == "2026-12-02T01:00:00Z"
+	})
+	_, runs := w.daily()
+	require.Equal(t, job.EndFinished, runs[0].EndReason)
+	require.Equal(t, 300, runs[0].Counts.Of(job.Succeeded))
+	require.Equal(t, 1, w.hub.called("dev-0"), "the run of 4 o'clock waits for the next window")
+}

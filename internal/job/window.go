@@ -1,7 +1,6 @@
 package job
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -28,9 +27,6 @@ func unservedWindow(field string, spec schedule.WindowSpec, now time.Time) sched
 	switch {
 	case spec.TimeZone == schedule.DeviceZone:
 		return schedule.Faults{{Field: field + ".timeZone", Value: `"device"`, Rule: notYet + "; give an IANA name"}}
-	case spec.EndBehavior == schedule.Finish:
-		value, _ := json.Marshal(spec.EndBehavior) // a string
-		return schedule.Faults{{Field: field + ".endBehavior", Value: string(value), Rule: notYet + "; give stopRollout or cancel"}}
 	}
 	w, err := spec.Compile()
 	if err != nil {
@@ -42,8 +38,8 @@ func unservedWindow(field string, spec schedule.WindowSpec, now time.Time) sched
 	return nil
 }
 
-// Opening tells whether the maintenance window is open at now, and until when; else when it opens next, zero for never. A job
-// without one is open for ever: until is zero.
+// Opening tells whether a run may begin, or go on, at now, and until when; else when the maintenance window opens next, zero for
+// never. until is also zero where nothing closes: without a window, and with endBehavior finish for a run that begins at now.
 func (d Definition) Opening(now time.Time) (open bool, until time.Time, err error) {
 	if d.MaintenanceWindow == nil {
 		return true, time.Time{}, nil
@@ -53,6 +49,9 @@ func (d Definition) Opening(now time.Time) (open bool, until time.Time, err erro
 		return false, time.Time{}, fmt.Errorf("compiling the maintenance window of job %s: %w", d.JobID, err)
 	}
 	if open, until := w.Open(now); open {
+		if w.End() == schedule.Finish {
+			until = time.Time{}
+		}
 		return true, until, nil
 	}
 	next, _ := w.NextOpen(now)

@@ -48,7 +48,7 @@ type EndBehavior string
 
 // The end behaviours.
 const (
-	Finish      EndBehavior = "finish"      // devices that were started in time go on, with their retries; no new ones
+	Finish      EndBehavior = "finish"      // a run that began goes on to its end: the window says when runs begin
 	StopRollout EndBehavior = "stopRollout" // no new call; calls in flight end; the run goes on in the next window
 	Cancel      EndBehavior = "cancel"      // the run ends; what has not run is canceled
 )
