@@ -141,7 +141,7 @@ func TestAMaintenanceWindowIsShown(t *testing.T) {
 	require.Equal(t, map[string]any{"cron": "0 1 * * *", "timeZone": "UTC", "duration": "PT2H", "endBehavior": "stopRollout"}, got["maintenanceWindow"])
 	for _, window := range []string{
 		`{"cron":"0 1 * * *"}`, `{"cron":"0 1 * * *","duration":"PT2H","timeZone":"device"}`,
-		`{"cron":"0 1 * * *","duration":"PT2H","endBehavior":"finish"}`, `{"times":["2001-01-01T00:00:00Z"],"duration":"PT2H"}`,
+		`{"cron":"0 1 * * *","duration":"PT2H","endBehavior":"end"}`, `{"times":["2001-01-01T00:00:00Z"],"duration":"PT2H"}`,
 	} {
 		w.problem(w.call(http.MethodPut, "/api/jobs/x", body(window)), http.StatusBadRequest, "invalid-request")
 	}
