@@ -28,14 +28,11 @@ fleetjobs job audit --all --json | jq -r '.[] | select(.action == "deleted") | [
 type jobAudit struct {
 	m *Main
 	connection
-	limit     int
-	all, json bool
+	listing
 }
 
 func (c *jobAudit) flags(fs *flag.FlagSet) {
-	fs.IntVar(&c.limit, "limit", 20, "how `many` changes to list")
-	fs.BoolVar(&c.all, "all", false, "list all")
-	fs.BoolVar(&c.json, "json", false, "print a JSON array of changes")
+	c.listing.flags(fs, "changes")
 	c.connection.flags(fs)
 }
 
@@ -47,58 +44,29 @@ func (c *jobAudit) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	limit, err := pageLimit(c.limit, c.all)
-	if err != nil {
-		return err
-	}
 	api, err := c.open()
 	if err != nil {
 		return err
 	}
 	defer api.Close()
-	var changes []client.Change
-	options := client.ListOptions{PageSize: min(limit, 500)}
-	more := true
-	for more && len(changes) < limit {
-		page, err := api.Audit(ctx, id, options)
+	return printPages(c.m, c.listing, changeTable(), func(continuation string) ([]client.Change, string, error) {
+		page, err := api.Audit(ctx, id, client.ListOptions{PageSize: c.page(500), Continuation: continuation})
 		if err != nil {
-			return err
+			return nil, "", err
 		}
-		changes = append(changes, page.Changes...)
-		options.Continuation, more = page.Continuation, page.Continuation != ""
-	}
-	if len(changes) > limit {
-		changes, more = changes[:limit], true
-	}
-	return c.print(changes, more)
+		return page.Changes, page.Continuation, nil
+	})
 }
 
-func (c *jobAudit) print(changes []client.Change, more bool) error {
-	if c.json {
-		raw := make([]json.RawMessage, len(changes))
-		for i := range changes {
-			raw[i] = changes[i].Raw
-		}
-		return c.m.printArray(raw)
+func changeTable() table[client.Change] {
+	return table[client.Change]{
+		none:   "there is no entry",
+		header: []string{"TIME", "ACTION", "JOB", "BY", "WITH"},
+		row: func(e *client.Change) []string {
+			return []string{clock(e.Time), plain(e.Action), plain(e.JobID), cutTo(who(e.By), 60), cutTo(plain(e.UserAgent), 40)}
+		},
+		raw: func(e *client.Change) json.RawMessage { return e.Raw },
 	}
-	if len(changes) == 0 {
-		c.m.remark("there is no entry")
-		return nil
-	}
-	rows := make([][]string, len(changes))
-	for i := range changes {
-		e := &changes[i]
-		rows[i] = []string{
-			clock(e.Time), plain(e.Action), plain(e.JobID), cutTo(who(e.By), 60), cutTo(plain(e.UserAgent), 40),
-		}
-	}
-	if err := c.m.table([]string{"TIME", "ACTION", "JOB", "BY", "WITH"}, rows); err != nil {
-		return err
-	}
-	if more {
-		c.m.remark("there are more; use --limit or --all")
-	}
-	return nil
 }
 
 // who names a principal for people to read, "" when the service did not tell.

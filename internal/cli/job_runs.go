@@ -50,14 +50,11 @@ allowAll.`,
 type jobRuns struct {
 	m *Main
 	connection
-	limit     int
-	all, json bool
+	listing
 }
 
 func (c *jobRuns) flags(fs *flag.FlagSet) {
-	fs.IntVar(&c.limit, "limit", 20, "how `many` runs to list")
-	fs.BoolVar(&c.all, "all", false, "list all")
-	fs.BoolVar(&c.json, "json", false, "print a JSON array of runs")
+	c.listing.flags(fs, "runs")
 	c.connection.flags(fs)
 }
 
@@ -66,57 +63,30 @@ func (c *jobRuns) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	limit, err := pageLimit(c.limit, c.all)
-	if err != nil {
-		return err
-	}
 	api, err := c.open()
 	if err != nil {
 		return err
 	}
 	defer api.Close()
-	var runs []client.Run
-	options := client.ListOptions{PageSize: min(limit, 100)}
-	more := true
-	for more && len(runs) < limit {
-		page, err := api.Runs(ctx, id, options)
+	return printPages(c.m, c.listing, runTable(), func(continuation string) ([]client.Run, string, error) {
+		page, err := api.Runs(ctx, id, client.ListOptions{PageSize: c.page(100), Continuation: continuation})
 		if err != nil {
-			return err
+			return nil, "", err
 		}
-		runs = append(runs, page.Runs...)
-		options.Continuation, more = page.Continuation, page.Continuation != ""
-	}
-	if len(runs) > limit {
-		runs, more = runs[:limit], true
-	}
-	return c.print(runs, more)
+		return page.Runs, page.Continuation, nil
+	})
 }
 
-func (c *jobRuns) print(runs []client.Run, more bool) error {
-	if c.json {
-		raw := make([]json.RawMessage, len(runs))
-		for i := range runs {
-			raw[i] = runs[i].Raw
-		}
-		return c.m.printArray(raw)
+func runTable() table[client.Run] {
+	return table[client.Run]{
+		none:   "there is no run yet",
+		header: []string{"RUN", "STATUS", "KIND", "FOR", "END", "DEVICES", "OK", "NOT OK"},
+		row: func(r *client.Run) []string {
+			return []string{
+				plain(r.ID), plain(r.Status), plain(r.Kind), clock(r.ScheduledTime), clock(r.EndTime),
+				count(r.Statistics.DeviceCount), count(r.Statistics.SucceededCount), count(r.Statistics.FailedCount),
+			}
+		},
+		raw: func(r *client.Run) json.RawMessage { return r.Raw },
 	}
-	if len(runs) == 0 {
-		c.m.remark("there is no run yet")
-		return nil
-	}
-	rows := make([][]string, len(runs))
-	for i := range runs {
-		r := &runs[i]
-		rows[i] = []string{
-			plain(r.ID), plain(r.Status), plain(r.Kind), clock(r.ScheduledTime), clock(r.EndTime),
-			count(r.Statistics.DeviceCount), count(r.Statistics.SucceededCount), count(r.Statistics.FailedCount),
-		}
-	}
-	if err := c.m.table([]string{"RUN", "STATUS", "KIND", "FOR", "END", "DEVICES", "OK", "NOT OK"}, rows); err != nil {
-		return err
-	}
-	if more {
-		c.m.remark("there are more; use --limit or --all")
-	}
-	return nil
 }
