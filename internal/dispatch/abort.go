@@ -99,12 +99,12 @@ const heldAgain = time.Second
 // enter waits for the process's gate and the run's guard. It returns when a call may begin, or for how long none may.
 func (w *worker) enter(ctx context.Context) (time.Duration, error) {
 	for {
-		wait, err := w.d.gate.enter(ctx, hold)
+		wait, err := w.op.lane.gate.enter(ctx, hold)
 		held := w.op.guard.holds()
 		if err != nil || wait > 0 || held == nil {
 			return wait, err
 		}
-		w.d.gate.leave()
+		w.op.lane.gate.leave()
 		timer := time.NewTimer(hold)
 		defer timer.Stop()
 		select {

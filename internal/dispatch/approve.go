@@ -14,7 +14,7 @@ var ErrOwnApproval = errors.New("a job is approved by somebody else than its cre
 // Approve lets a batch, from 1 on, begin as far as its approval goes. Who created the job may not approve it. Errors are
 // job.ErrNotWaiting, ErrOwnApproval and ErrEnded.
 func (d *Dispatcher) Approve(ctx context.Context, id string, batch int, remark string, by job.Caller) (*job.Record, *job.Run, error) {
-	return d.roll(ctx, id, func(run *job.Run, rec *job.Record) (bool, error) {
+	return d.rollBatches(ctx, id, func(run *job.Run, rec *job.Record) (bool, error) {
 		if rec.CreatedBy.Same(by.Principal) {
 			return false, ErrOwnApproval
 		}
@@ -31,7 +31,7 @@ func (d *Dispatcher) Approve(ctx context.Context, id string, batch int, remark s
 // NextBatch has the next batch begin now, without regard to the results of the one before, but not without its approval. A run
 // that a missed gate has paused goes on. Errors are job.ErrNotWaiting and ErrEnded.
 func (d *Dispatcher) NextBatch(ctx context.Context, id, note string, by job.Caller) (*job.Record, *job.Run, error) {
-	return d.roll(ctx, id, func(run *job.Run, rec *job.Record) (bool, error) {
+	return d.rollBatches(ctx, id, func(run *job.Run, rec *job.Record) (bool, error) {
 		changed, err := run.Rollout.Force()
 		if err != nil {
 			return false, err

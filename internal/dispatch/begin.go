@@ -23,6 +23,9 @@ func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) 
 			return err == nil, err
 		}
 		run.SupervisedAt, run.Generation, began = now, 1, true
+		if run.Hub == "" {
+			d.spread(run, rec)
+		}
 		if rec.MaxExecutionTimeInSeconds > 0 {
 			run.Deadline = now.Add(time.Duration(rec.MaxExecutionTimeInSeconds) * time.Second)
 		}

@@ -32,7 +32,7 @@ func (h instantHub) QueryPage(context.Context, string, string, int) (iothub.Page
 func callShard(tb testing.TB) func() {
 	tb.Helper()
 	d := New(&tablestore.Store{}, nil, instantHub{json.RawMessage(`{"ok":true}`)}, Options{Logger: slog.New(slog.DiscardHandler)})
-	op, err := d.methodOperation(&job.Method{Name: "reboot", Payload: json.RawMessage(`{"delay":3}`), ResponseTimeoutInSeconds: 30}, job.FailurePolicy{}.Judge)
+	op, err := methodOperation(d.lanes[0].hub, &job.Method{Name: "reboot", Payload: json.RawMessage(`{"delay":3}`), ResponseTimeoutInSeconds: 30}, job.FailurePolicy{}.Judge)
 	require.NoError(tb, err)
 	devices := make([]string, job.ShardSize)
 	for i := range devices {

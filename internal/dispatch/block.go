@@ -15,11 +15,16 @@ const maxProbeDelay = time.Minute
 // change reads a run, lets edit change it, and stores it, again as often as somebody else was faster. edit returns false
 // when there is nothing to store. The run that stands is returned, and its job shows the run's status.
 func (d *Dispatcher) change(ctx context.Context, runID string, edit func(*job.Run) (bool, error)) (*job.Run, error) {
+	run, err := d.store.Run(ctx, runID)
+	if err != nil {
+		return nil, err
+	}
+	return d.changeFrom(ctx, run, edit)
+}
+
+// changeFrom is change of a run that was read already.
+func (d *Dispatcher) changeFrom(ctx context.Context, run *job.Run, edit func(*job.Run) (bool, error)) (*job.Run, error) {
 	for {
-		run, err := d.store.Run(ctx, runID)
-		if err != nil {
-			return nil, err
-		}
 		before := d.observe.before(run)
 		store, err := edit(run)
 		if err != nil || !store {
@@ -27,6 +32,9 @@ func (d *Dispatcher) change(ctx context.Context, runID string, edit func(*job.Ru
 		}
 		err = d.store.SaveRun(ctx, run)
 		if errors.Is(err, job.ErrConflict) && ctx.Err() == nil {
+			if run, err = d.store.Run(ctx, run.ID); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if err == nil && run.Status != before.status {
@@ -40,6 +48,9 @@ func (d *Dispatcher) change(ctx context.Context, runID string, edit func(*job.Ru
 // reflect shows the run's status in its job and in the lists of jobs, and who changed it in the audit trail. Whoever changes a
 // run's status calls it; the timer does when they died in between.
 func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
+	if _, hub := job.WholeRun(run.ID); hub != "" {
+		return d.tellWhole(ctx, run)
+	}
 	for {
 		rec, err := d.record(ctx, run)
 		if err != nil {

@@ -32,6 +32,9 @@ type Queue interface {
 // DefaultSlices is the default of Options.Slices.
 const DefaultSlices = 32
 
+// DefaultHub is the default of Options.HubName.
+const DefaultHub = "default"
+
 // MostHeld is how many messages a process with DefaultSlices may hold for as long as others are slow: shards, deliveries, and
 // planners that wait for the hub or for slots.
 const MostHeld = DefaultSlices + deliveriesAtOnce + maxPatient
@@ -45,7 +48,7 @@ type Options struct {
 	Meter  metric.Meter
 	// Tick is the time between two timer ticks, 10 s. What is due within two of them is started.
 	Tick time.Duration
-	// CallsInFlight is how many device calls one process has under way at most, 512.
+	// CallsInFlight is how many device calls one process has under way at most at one hub, 512.
 	CallsInFlight int
 	// Slices is how many shards one process works on at most, DefaultSlices. MostHeld must be below newBatchThreshold
 	// of host.json, up to which the host fetches messages, so that slow devices never keep supervisions waiting.
@@ -70,6 +73,9 @@ type Options struct {
 	OpenShards int
 	// Rates are the hub's allowances; where there is none, nothing is held back.
 	Rates pace.Rates
+	// HubName is by which jobs name the hub, "default". Hubs are those beside it, none.
+	HubName string
+	Hubs    []FurtherHub
 	// Notify is who is told of jobs, nobody.
 	Notify Notify
 }
@@ -92,6 +98,7 @@ func (o Options) withDefaults() Options {
 	o.RetryDelay = cmp.Or(o.RetryDelay, time.Second)
 	o.ProbeDelay = cmp.Or(o.ProbeDelay, 5*time.Second)
 	o.OpenShards = cmp.Or(o.OpenShards, 128)
+	o.HubName = cmp.Or(o.HubName, DefaultHub)
 	o.Notify.Lease = cmp.Or(o.Notify.Lease, 30*time.Second)
 	return o
 }
@@ -100,11 +107,9 @@ func (o Options) withDefaults() Options {
 type Dispatcher struct {
 	store   *tablestore.Store
 	queue   Queue
-	hub     Hub
+	lanes   lanes
 	opts    Options
 	runs    runCache
-	gate    *gate
-	pacer   pacer
 	closer  closer
 	observe *observer
 	slots   chan struct{} // one for each slice under way
@@ -121,11 +126,15 @@ func New(store *tablestore.Store, queue Queue, hub Hub, opts Options) *Dispatche
 	d.runs = newRunCache(store.Run, d.opts.Now)
 	d.slots = make(chan struct{}, d.opts.Slices)
 	d.deliveries = make(chan struct{}, deliveriesAtOnce)
-	d.pacer = pacer{store: store, rates: d.opts.Rates, now: d.now, noted: map[pace.Operation]time.Time{}}
 	d.closer = newCloser(store)
-	d.gate = newGate(d.opts.CallsInFlight, d.opts.Now)
-	d.observe = newObserver(d.opts, d.gate)
-	d.hub = observedHub{Hub: hub, o: d.observe, gate: d.gate}
+	d.lanes = newLanes(store, d.opts)
+	d.observe = newObserver(d.opts, d.lanes)
+	for i, l := range d.lanes {
+		if i > 0 {
+			hub = d.opts.Hubs[i-1].Hub
+		}
+		l.hub = observedHub{Hub: hub, o: d.observe, lane: l}
+	}
 	return d
 }
 

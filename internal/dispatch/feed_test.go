@@ -65,7 +65,7 @@ func TestAPlannerWithoutAllowanceLeavesShardsAlone(t *testing.T) {
 		})
 	}})
 	p := w.fed(2)
-	_, err := p.d.pacer.reserve(t.Context(), pace.Methods, pace.Ask{Run: p.run.ID, Costs: []int{100}}) // far more than the horizon
+	_, err := p.d.lanes[0].pacer.reserve(t.Context(), pace.Methods, pace.Ask{Run: p.run.ID, Costs: []int{100}}) // far more than the horizon
 	require.NoError(t, err)
 	require.NoError(t, p.feed(t.Context()))
 	shard, err := w.observer().Shard(t.Context(), p.run.ID, 0)
@@ -109,7 +109,7 @@ func TestAPlannerFeedsNoClosedGate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	p := w.fed(8)
-	p.d.gate.throttled(time.Now(), 10*hold)
+	p.d.lanes[0].gate.throttled(time.Now(), 10*hold)
 	require.False(t, p.local.free())
 	require.Zero(t, p.local.reserve(4))
 	require.NoError(t, p.feed(t.Context()))

@@ -31,11 +31,11 @@ func (l *local) accepting() bool {
 }
 
 // held reports whether the hub, or an abort criterion, holds calls back for longer than a worker waits.
-func (l *local) held() bool { return l.d.gate.closed() > hold || l.op.guard.holds() != nil }
+func (l *local) held() bool { return l.op.lane.gate.closed() > hold || l.op.guard.holds() != nil }
 
 // free reports whether there is a slot, and room for its calls.
 func (l *local) free() bool {
-	return len(l.d.slots) < cap(l.d.slots) && l.d.gate.room() > 0 && l.accepting() && !l.held()
+	return len(l.d.slots) < cap(l.d.slots) && l.op.lane.gate.room() > 0 && l.accepting() && !l.held()
 }
 
 // reserve takes up to n free slots, as many as the gate has room for, and gives how many. Messages that wait for a slot go
@@ -44,7 +44,7 @@ func (l *local) reserve(n int) int {
 	if !l.accepting() || l.held() {
 		return 0
 	}
-	n = min(max(0, n), (max(0, l.d.gate.room())+job.ShardSize-1)/job.ShardSize)
+	n = min(max(0, n), (max(0, l.op.lane.gate.room())+job.ShardSize-1)/job.ShardSize)
 	for i := range n {
 		select {
 		case l.d.slots <- struct{}{}:

@@ -27,7 +27,7 @@ type observer struct {
 	now    func() time.Time
 	tracer trace.Tracer
 	instruments
-	hubMeter
+	lanes lanes
 
 	mu   sync.Mutex
 	jobs map[job.Status]int // active jobs, as far as the tick under way has come
@@ -35,8 +35,8 @@ type observer struct {
 	at   time.Time          // of last
 }
 
-func newObserver(opts Options, g *gate) *observer {
-	o := &observer{log: opts.Logger, now: opts.Now, tracer: opts.Tracer}
+func newObserver(opts Options, all lanes) *observer {
+	o := &observer{log: opts.Logger, now: opts.Now, tracer: opts.Tracer, lanes: all}
 	if o.tracer == nil {
 		o.tracer = tracenoop.NewTracerProvider().Tracer("")
 	}
@@ -44,7 +44,7 @@ func newObserver(opts Options, g *gate) *observer {
 	if meter == nil {
 		meter = metricnoop.NewMeterProvider().Meter("")
 	}
-	if err := o.measure(meter, g, opts.Rates); err != nil {
+	if err := o.measure(meter); err != nil {
 		o.log.Warn("some metrics are missing", "error", err)
 	}
 	return o
@@ -54,7 +54,13 @@ func newObserver(opts Options, g *gate) *observer {
 const destination = "fleetjobs-work"
 
 func aboutRun(ctx context.Context, runID string) context.Context {
-	return logline.With(ctx, logline.IDs{Job: job.OwnerOf(runID), Run: runID})
+	_, hub := job.WholeRun(runID)
+	return logline.With(ctx, logline.IDs{Job: job.OwnerOf(runID), Run: runID, Hub: hub})
+}
+
+// about is aboutRun, with the hub of a run that is of another than the default one.
+func about(ctx context.Context, run *job.Run) context.Context {
+	return logline.With(aboutRun(ctx, run.ID), logline.IDs{Hub: run.Hub})
 }
 
 // received begins a delivery: its lines are about the message's run, and it goes on with the message's trace. A supervision has
@@ -99,6 +105,7 @@ const (
 	statusKey      = attribute.Key("fleetjobs.job.status")
 	stateKey       = attribute.Key("fleetjobs.execution.state")
 	operationKey   = attribute.Key("fleetjobs.operation")
+	hubKey         = attribute.Key("fleetjobs.hub")
 	channelKey     = attribute.Key("fleetjobs.delivery.channel")
 	outcomeKey     = attribute.Key("fleetjobs.delivery.outcome")
 )
@@ -142,8 +149,10 @@ func (o *observer) changed(ctx context.Context, was snapshot, run *job.Run) {
 	if run.Status == was.status {
 		return
 	}
-	ctx = aboutRun(ctx, run.ID)
-	o.transitions.Add(ctx, 1, statusOption(run.Status))
+	ctx = about(ctx, run)
+	if _, hub := job.WholeRun(run.ID); hub == "" { // else a part of a job
+		o.transitions.Add(ctx, 1, statusOption(run.Status))
+	}
 	if was.status == job.StatusPaused && (run.Status == job.StatusRunning || run.Status == job.StatusScheduled) {
 		logline.Write(ctx, o.log, logline.RunResumed{Paused: o.now().Sub(was.pausedSince)})
 	}
@@ -158,13 +167,13 @@ func (o *observer) changed(ctx context.Context, was snapshot, run *job.Run) {
 		logline.Write(ctx, o.log, logline.RunStopping{EndReason: run.EndReason})
 	case run.Status.Ended():
 		logline.Write(ctx, o.log, logline.RunEnded{Run: run})
-		o.executed(ctx, run.Counts().Minus(run.Closed)) // devices that no worker was given
+		o.executed(ctx, run.Hub, run.Counts().Minus(run.Closed)) // devices that no worker was given
 	}
 }
 
 // blocked tells that a run is blocked, or still is after a probe.
 func (o *observer) blocked(ctx context.Context, run *job.Run) {
-	logline.Write(aboutRun(ctx, run.ID), o.log, logline.RunBlocked{Block: run.Block, Blocked: o.now().Sub(run.Block.Since)})
+	logline.Write(about(ctx, run), o.log, logline.RunBlocked{Block: run.Block, Blocked: o.now().Sub(run.Block.Since)})
 }
 
 const (
@@ -177,7 +186,7 @@ func (o *observer) passed(ctx context.Context, was snapshot, run *job.Run, open 
 	if run.Rev == was.rev {
 		return
 	}
-	ctx = aboutRun(ctx, run.ID)
+	ctx = about(ctx, run)
 	if run.PlanDone && !was.planDone && run.EndReason != job.EndUnplannable {
 		logline.Write(ctx, o.log, logline.RunPlanned{Devices: run.Devices, Shards: run.Planned, Took: o.now().Sub(run.StartedAt)})
 	}

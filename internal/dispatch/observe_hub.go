@@ -30,7 +30,7 @@ func (op hubOperation) allowance() pace.Operation {
 	return [hubOperations]pace.Operation{pace.Methods, pace.TwinUpdates, pace.Queries}[op]
 }
 
-// hubMeter counts the calls of a process.
+// hubMeter counts the calls of a process to one hub.
 type hubMeter struct {
 	calls     [hubOperations]atomic.Int64
 	throttles [hubOperations]atomic.Int64
@@ -44,7 +44,7 @@ type hubMeter struct {
 type observedHub struct {
 	Hub
 	o    *observer
-	gate *gate
+	lane *lane
 }
 
 // InvokeMethod implements [Hub].
@@ -72,7 +72,7 @@ func (h observedHub) QueryPage(ctx context.Context, query, continuation string, 
 }
 
 func (h observedHub) asking(ctx context.Context, op hubOperation) {
-	h.o.calls[op].Add(1)
+	h.lane.meter.calls[op].Add(1)
 	if w, ok := ctx.Value(sliceKey{}).(*sliceWatch); ok {
 		w.calling(ctx)
 	}
@@ -85,23 +85,27 @@ func (h observedHub) answered(ctx context.Context, op hubOperation, err error) {
 	if w, ok := ctx.Value(sliceKey{}).(*sliceWatch); ok {
 		w.throttled.Add(1)
 	}
-	h.o.throttled(ctx, op, waitOf(err), h.gate.allowed())
+	h.o.throttled(ctx, h.lane, op, waitOf(err))
 }
 
 // tellEvery is the least time between two lines about throttling of one operation.
 const tellEvery = time.Second
 
-func (o *observer) throttled(ctx context.Context, op hubOperation, wait time.Duration, limit int) {
-	o.throttles[op].Add(1)
-	o.throttledMu.Lock()
-	defer o.throttledMu.Unlock()
-	o.untold[op]++
+func (o *observer) throttled(ctx context.Context, l *lane, op hubOperation, wait time.Duration) {
+	m := &l.meter
+	m.throttles[op].Add(1)
+	m.throttledMu.Lock()
+	defer m.throttledMu.Unlock()
+	m.untold[op]++
 	now := o.now()
-	if now.Sub(o.told[op]) < tellEvery {
+	if now.Sub(m.told[op]) < tellEvery {
 		return
 	}
-	logline.Write(ctx, o.log, logline.HubThrottled{Operation: op.String(), Wait: wait, Throttled: o.untold[op], Limit: limit})
-	o.told[op], o.untold[op] = now, 0
+	if len(o.lanes) > 1 {
+		ctx = logline.With(ctx, logline.IDs{Hub: l.name})
+	}
+	logline.Write(ctx, o.log, logline.HubThrottled{Operation: op.String(), Wait: wait, Throttled: m.untold[op], Limit: l.gate.allowed()})
+	m.told[op], m.untold[op] = now, 0
 }
 
 // allowed is how many calls the gate lets through at once.

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
-	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
 // instruments are those that are written to where something happens; the others are read when metrics are exported.
@@ -28,7 +28,7 @@ func seconds() metric.HistogramOption {
 }
 
 // measure makes the instruments and lets the meter read the process's counts. It fails only if the names are wrong.
-func (o *observer) measure(meter metric.Meter, g *gate, rates pace.Rates) error {
+func (o *observer) measure(meter metric.Meter) error {
 	var errs [6]error
 	o.transitions, errs[0] = meter.Int64Counter("fleetjobs.job.transitions", metric.WithUnit("{job}"),
 		metric.WithDescription("Jobs that came into a status"))
@@ -45,7 +45,7 @@ func (o *observer) measure(meter metric.Meter, g *gate, rates pace.Rates) error 
 	if err := errors.Join(errs[:]...); err != nil {
 		return fmt.Errorf("making instruments: %w", err)
 	}
-	return errors.Join(o.measureJobs(meter), o.measureHub(meter, rates), o.measureGate(meter, g))
+	return errors.Join(o.measureJobs(meter), o.measureHub(meter), o.measureGate(meter))
 }
 
 // jobsStale is how old a count of jobs may be: the timer runs on one instance, which changes.
@@ -70,24 +70,21 @@ func (o *observer) measureJobs(meter metric.Meter) error {
 	return err
 }
 
-func (o *observer) measureHub(meter metric.Meter, rates pace.Rates) error {
+func (o *observer) measureHub(meter metric.Meter) error {
 	_, err := meter.Int64ObservableCounter("fleetjobs.hub.calls", metric.WithUnit("{call}"),
-		metric.WithDescription("Requests to the hub, by operation"), metric.WithInt64Callback(o.observeHub(func(op hubOperation) int64 {
-			return o.calls[op].Load()
-		})))
+		metric.WithDescription("Requests to the hub, by operation"),
+		metric.WithInt64Callback(o.observeHub(func(m *hubMeter, op hubOperation) int64 { return m.calls[op].Load() })))
 	_, err2 := meter.Int64ObservableCounter("fleetjobs.hub.throttled", metric.WithUnit("{call}"),
-		metric.WithDescription("Requests that the hub throttled, by operation"), metric.WithInt64Callback(o.observeHub(func(op hubOperation) int64 {
-			return o.throttles[op].Load()
-		})))
-	if len(rates) == 0 {
-		return errors.Join(err, err2)
-	}
+		metric.WithDescription("Requests that the hub throttled, by operation"),
+		metric.WithInt64Callback(o.observeHub(func(m *hubMeter, op hubOperation) int64 { return m.throttles[op].Load() })))
 	_, err3 := meter.Float64ObservableGauge("fleetjobs.hub.allowance", metric.WithUnit("{call}/s"),
 		metric.WithDescription("Calls per second that the hub allows the deployment, by operation"),
 		metric.WithFloat64Callback(func(_ context.Context, out metric.Float64Observer) error {
-			for op := range hubOperations {
-				if perSecond := rates[op.allowance()]; perSecond > 0 {
-					out.Observe(perSecond, metric.WithAttributes(operationKey.String(op.String())))
+			for _, l := range o.lanes {
+				for op := range hubOperations {
+					if perSecond := l.rates[op.allowance()]; perSecond > 0 {
+						out.Observe(perSecond, l.about(op))
+					}
 				}
 			}
 			return nil
@@ -95,33 +92,46 @@ func (o *observer) measureHub(meter metric.Meter, rates pace.Rates) error {
 	return errors.Join(err, err2, err3)
 }
 
-func (o *observer) observeHub(read func(hubOperation) int64) metric.Int64Callback {
+// about tells the metrics of a hub's operation from those of others.
+func (l *lane) about(op hubOperation) metric.MeasurementOption {
+	return metric.WithAttributes(append([]attribute.KeyValue{operationKey.String(op.String())}, l.attrs...)...)
+}
+
+func (o *observer) observeHub(read func(*hubMeter, hubOperation) int64) metric.Int64Callback {
 	return func(_ context.Context, out metric.Int64Observer) error {
-		for op := range hubOperations {
-			out.Observe(read(op), metric.WithAttributes(operationKey.String(op.String())))
+		for _, l := range o.lanes {
+			for op := range hubOperations {
+				out.Observe(read(&l.meter, op), l.about(op))
+			}
 		}
 		return nil
 	}
 }
 
-func (o *observer) measureGate(meter metric.Meter, g *gate) error {
+func (o *observer) measureGate(meter metric.Meter) error {
 	_, err := meter.Int64ObservableGauge("fleetjobs.hub.calls.limit", metric.WithUnit("{call}"),
 		metric.WithDescription("Device calls that the process allows itself at once"),
 		metric.WithInt64Callback(func(_ context.Context, out metric.Int64Observer) error {
-			out.Observe(int64(g.allowed()))
+			for _, l := range o.lanes {
+				out.Observe(int64(l.gate.allowed()), metric.WithAttributes(l.attrs...))
+			}
 			return nil
 		}))
 	return err
 }
 
-// executed counts executions that ended.
-func (o *observer) executed(ctx context.Context, c job.Counts) {
+// executed counts executions that ended, of a run at the default hub or at another.
+func (o *observer) executed(ctx context.Context, hub string, c job.Counts) {
 	for _, s := range job.ExecutionStates() {
 		n := c.Of(s)
 		if !s.Final() || n == 0 {
 			continue
 		}
-		o.executions.Add(ctx, int64(n), metric.WithAttributes(stateKey.String(s.String())))
+		attrs := []attribute.KeyValue{stateKey.String(s.String())}
+		if hub != "" {
+			attrs = append(attrs, hubKey.String(hub))
+		}
+		o.executions.Add(ctx, int64(n), metric.WithAttributes(attrs...))
 	}
 }
 

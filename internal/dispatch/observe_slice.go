@@ -17,6 +17,7 @@ type sliceWatch struct {
 	o       *observer
 	shard   *job.Shard
 	startAt time.Time // of the run
+	hub     string
 	begun   time.Time
 	before  job.Counts
 
@@ -29,7 +30,7 @@ type sliceKey struct{}
 
 // watch prepares the observation of a slice of shard, before its first call.
 func (o *observer) watch(run *job.Run, shard *job.Shard) *sliceWatch {
-	w := &sliceWatch{o: o, shard: shard, startAt: run.StartAt, before: job.Count(shard.Executions)}
+	w := &sliceWatch{o: o, shard: shard, startAt: run.StartAt, hub: run.Hub, before: job.Count(shard.Executions)}
 	w.first.Store(shard.Number == 0 && untouched(shard))
 	return w
 }
@@ -49,7 +50,7 @@ func untouched(shard *job.Shard) bool {
 func (w *sliceWatch) begin(ctx context.Context) (context.Context, func()) {
 	w.begun = w.o.now()
 	n := w.shard.Number
-	ctx = logline.With(aboutRun(ctx, w.shard.RunID), logline.IDs{Shard: &n})
+	ctx = logline.With(aboutRun(ctx, w.shard.RunID), logline.IDs{Shard: &n, Hub: w.hub})
 	ctx = context.WithValue(ctx, sliceKey{}, w)
 	ctx, span := w.o.tracer.Start(ctx, "slice", trace.WithAttributes(
 		jobKey.String(job.OwnerOf(w.shard.RunID)), runKey.String(w.shard.RunID), shardKey.Int(n)))

@@ -169,14 +169,15 @@ func (h nullHub) QueryPage(context.Context, string, string, int) (iothub.Page, e
 	return iothub.Page{}, h.err
 }
 
-func testObserver(lines *journal, now func() time.Time) (*observer, *gate) {
-	g := newGate(512, now)
-	return newObserver(Options{Logger: lines.logger(), Now: now}, g), g
+func testObserver(lines *journal, now func() time.Time) (*observer, *lane) {
+	opts := Options{Logger: lines.logger(), Now: now, CallsInFlight: 512}
+	all := newLanes(nil, opts)
+	return newObserver(opts, all), all[0]
 }
 
 func TestWatchingADeviceCallAllocatesNothing(t *testing.T) {
-	o, g := testObserver(&journal{}, time.Now)
-	hub := observedHub{Hub: nullHub{}, o: o, gate: g}
+	o, l := testObserver(&journal{}, time.Now)
+	hub := observedHub{Hub: nullHub{}, o: o, lane: l}
 	watch := o.watch(&job.Run{ID: "j.1", StartAt: time.Now()}, &job.Shard{RunID: "j.1", Executions: make([]job.Execution, 100)})
 	ctx, end := watch.begin(t.Context())
 	defer end()
@@ -186,8 +187,8 @@ func TestWatchingADeviceCallAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkWatchedCall(b *testing.B) {
-	o, g := testObserver(&journal{}, time.Now)
-	hub := observedHub{Hub: nullHub{}, o: o, gate: g}
+	o, l := testObserver(&journal{}, time.Now)
+	hub := observedHub{Hub: nullHub{}, o: o, lane: l}
 	ctx, end := o.watch(&job.Run{}, &job.Shard{Number: 1}).begin(b.Context())
 	defer end()
 	b.ReportAllocs()
@@ -199,8 +200,8 @@ func BenchmarkWatchedCall(b *testing.B) {
 func TestThrottlingIsToldOncePerSecondAndOperation(t *testing.T) {
 	t.Parallel()
 	lines, now := &journal{}, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	o, g := testObserver(lines, func() time.Time { return now })
-	hub := observedHub{Hub: nullHub{&iothub.Error{Kind: iothub.Throttled, Wait: 2 * time.Second}}, o: o, gate: g}
+	o, l := testObserver(lines, func() time.Time { return now })
+	hub := observedHub{Hub: nullHub{&iothub.Error{Kind: iothub.Throttled, Wait: 2 * time.Second}}, o: o, lane: l}
 	for range 20 {
 		_, _ = hub.InvokeMethod(t.Context(), "dev-1", nil)
 		_ = hub.UpdateTwin(t.Context(), "dev-1", nil)
@@ -260,12 +261,13 @@ func TestMessagesSayWhenTheyAreDueAndKeepTheirTrace(t *testing.T) {
 func TestMetricsShowCallsBesideTheAllowance(t *testing.T) {
 	t.Parallel()
 	reader := sdkmetric.NewManualReader()
-	g := newGate(512, time.Now)
-	o := newObserver(Options{
+	opts := Options{
 		Logger: slog.New(slog.DiscardHandler), Now: time.Now, Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test"),
-		Rates: pace.Rates{pace.Methods: 40},
-	}, g)
-	hub := observedHub{Hub: nullHub{}, o: o, gate: g}
+		Rates: pace.Rates{pace.Methods: 40}, CallsInFlight: 512,
+	}
+	hubs := newLanes(nil, opts)
+	o, l := newObserver(opts, hubs), hubs[0]
+	hub := observedHub{Hub: nullHub{}, o: o, lane: l}
 	_, _ = hub.InvokeMethod(t.Context(), "dev-1", nil)
 	_, _ = hub.InvokeMethod(t.Context(), "dev-2", nil)
 	ticked := o.ticking(t.Context())

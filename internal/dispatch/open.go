@@ -19,7 +19,7 @@ const fedFor = 2 * time.Second
 // fed reports whether others would only take from a planner what the hub allows of an operation: their shards go through the
 // queue, and find this process busy when their slot comes.
 func (d *Dispatcher) fed(run *job.Run, op *operation) bool {
-	return d.opts.Rates[op.kind] > 0 && d.now().Before(run.FedUntil)
+	return op.lane.rates[op.kind] > 0 && d.now().Before(run.FedUntil)
 }
 
 // opens reports whether new shards can be opened as they are stored: shards are opened in order, and none waits. Those of a rollout
@@ -174,7 +174,8 @@ func (o *opening) reserve(ctx context.Context) error {
 		sizes[i] = len(o.shards[i].Executions)
 	}
 	var err error
-	o.grant, err = o.p.d.pacer.reserve(ctx, o.p.local.op.kind, pace.Ask{Run: o.p.run.ID, Costs: o.p.local.op.costs(sizes)})
+	op := o.p.local.op
+	o.grant, err = op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: o.p.run.ID, Costs: op.costs(sizes)})
 	o.p.feedAt = o.grant.again
 	return err
 }

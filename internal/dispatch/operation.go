@@ -16,6 +16,7 @@ type operation struct {
 	do   func(ctx context.Context, deviceID string) (job.Outcome, error)
 	kind pace.Operation // whose allowance a call uses
 	cost int            // how much of it
+	lane *lane
 
 	guard *guard        // nil without abort criteria
 	retry *job.Retry    // nil without retry criteria
@@ -31,9 +32,10 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 		if err != nil {
 			return nil, err
 		}
-		op, err := d.callOf(rec)
+		lane := d.lane(run.Hub)
+		op, err := callOf(lane.hub, rec)
 		if err == nil {
-			op.guard, op.retry, op.once, op.rolls = newGuard(rec.Abort), rec.Retry, rec.Once(), run.Rollout != nil
+			op.lane, op.guard, op.retry, op.once, op.rolls = lane, newGuard(rec.Abort), rec.Retry, rec.Once(), run.Rollout != nil
 			if rec.Timeout != nil {
 				op.limit = time.Duration(rec.Timeout.InProgress)
 			}
@@ -43,12 +45,12 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 }
 
 // callOf prepares what a job does to each device.
-func (d *Dispatcher) callOf(rec *job.Record) (*operation, error) {
+func callOf(hub Hub, rec *job.Record) (*operation, error) {
 	switch rec.Type {
 	case job.TypeMethod:
-		return d.methodOperation(rec.Method, rec.Judge)
+		return methodOperation(hub, rec.Method, rec.Judge)
 	case job.TypeTwin:
-		return d.twinOperation(rec.UpdateTwin)
+		return twinOperation(hub, rec.UpdateTwin)
 	}
 	return nil, fmt.Errorf("job %s: type %q is not known", rec.JobID, rec.Type)
 }
@@ -56,20 +58,21 @@ func (d *Dispatcher) callOf(rec *job.Record) (*operation, error) {
 // record reads the job of a run, or the record that a recurring job's run has of its own. A job that was deleted and created
 // again has another run: that is job.ErrNotFound too.
 func (d *Dispatcher) record(ctx context.Context, run *job.Run) (*job.Record, error) {
-	if _, _, recurring := job.NumberOf(run.ID); recurring {
-		return d.store.Occurrence(ctx, run.ID)
+	id, _ := job.WholeRun(run.ID)
+	if _, _, recurring := job.NumberOf(id); recurring {
+		return d.store.Occurrence(ctx, id)
 	}
 	rec, err := d.store.Job(ctx, run.JobID)
 	if err != nil {
 		return nil, err
 	}
-	if rec.RunID != run.ID {
+	if rec.RunID != id {
 		return nil, fmt.Errorf("job %s no longer has run %s: %w", run.JobID, run.ID, job.ErrNotFound)
 	}
 	return rec, nil
 }
 
-func (d *Dispatcher) methodOperation(m *job.Method, judge func(status int, answer []byte) job.Outcome) (*operation, error) {
+func methodOperation(hub Hub, m *job.Method, judge func(status int, answer []byte) job.Outcome) (*operation, error) {
 	method, err := iothub.NewMethod(m.Name, m.Payload,
 		time.Duration(m.ResponseTimeoutInSeconds)*time.Second, time.Duration(m.ConnectTimeoutInSeconds)*time.Second)
 	if err != nil {
@@ -77,7 +80,7 @@ func (d *Dispatcher) methodOperation(m *job.Method, judge func(status int, answe
 	}
 	cost := max(1, (len(m.Payload)+pace.MethodChunk-1)/pace.MethodChunk)
 	return &operation{kind: pace.Methods, cost: cost, do: func(ctx context.Context, deviceID string) (job.Outcome, error) {
-		result, err := d.hub.InvokeMethod(ctx, deviceID, method)
+		result, err := hub.InvokeMethod(ctx, deviceID, method)
 		if err != nil {
 			return job.Outcome{}, err
 		}
@@ -85,7 +88,7 @@ func (d *Dispatcher) methodOperation(m *job.Method, judge func(status int, answe
 	}}, nil
 }
 
-func (d *Dispatcher) twinOperation(u *job.TwinUpdate) (*operation, error) {
+func twinOperation(hub Hub, u *job.TwinUpdate) (*operation, error) {
 	var desired json.RawMessage
 	if u.Properties != nil {
 		desired = u.Properties.Desired
@@ -95,7 +98,7 @@ func (d *Dispatcher) twinOperation(u *job.TwinUpdate) (*operation, error) {
 		return nil, fmt.Errorf("preparing the twin update: %w", err)
 	}
 	return &operation{kind: pace.TwinUpdates, cost: 1, do: func(ctx context.Context, deviceID string) (job.Outcome, error) {
-		if err := d.hub.UpdateTwin(ctx, deviceID, patch); err != nil {
+		if err := hub.UpdateTwin(ctx, deviceID, patch); err != nil {
 			return job.Outcome{}, err
 		}
 		return job.Outcome{State: job.Succeeded}, nil

@@ -125,10 +125,11 @@ const (
 	patientPreview = 5 * time.Second
 )
 
-// ask makes a query for somebody who waits for the answer. Where the hub's allowance leaves none within a few seconds, the
+// ask makes a query to a hub for somebody who waits for the answer. Where the hub's allowance leaves none within a few seconds, the
 // error is as if the hub had refused.
-func (d *Dispatcher) ask(ctx context.Context, query string, most int) (iothub.Page, error) {
-	g, err := d.pacer.reserve(ctx, pace.Queries, pace.Ask{Run: previews, Costs: []int{1}})
+func (d *Dispatcher) ask(ctx context.Context, hub, query string, most int) (iothub.Page, error) {
+	lane := d.lane(hub)
+	g, err := lane.pacer.reserve(ctx, pace.Queries, pace.Ask{Run: previews, Costs: []int{1}})
 	if err != nil {
 		return iothub.Page{}, err
 	}
@@ -143,7 +144,7 @@ func (d *Dispatcher) ask(ctx context.Context, query string, most int) (iothub.Pa
 			return iothub.Page{}, err
 		}
 	}
-	return d.hub.QueryPage(ctx, query, "", most)
+	return lane.hub.QueryPage(ctx, query, "", most)
 }
 
 const usedUp = "the hub's allowance of queries is used up"

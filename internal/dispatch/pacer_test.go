@@ -165,9 +165,9 @@ func TestAPreviewDoesNotWaitForLong(t *testing.T) {
 	w := newWorld(t, opts)
 	w.hub.populate(3)
 	d := w.current().d
-	_, err := d.ask(t.Context(), "SELECT deviceId FROM devices", 1)
+	_, err := d.ask(t.Context(), "", "SELECT deviceId FROM devices", 1)
 	require.NoError(t, err)
-	_, err = d.ask(t.Context(), "SELECT deviceId FROM devices", 1)
+	_, err = d.ask(t.Context(), "", "SELECT deviceId FROM devices", 1)
 	require.Equal(t, iothub.Throttled, iothub.KindOf(err))
 	require.InDelta(t, 10*time.Second, waitOf(err), float64(time.Second))
 }

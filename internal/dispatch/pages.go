@@ -29,6 +29,7 @@ type page struct {
 // reader reads a target's pages ahead of the planner that stores them.
 type reader struct {
 	d       *Dispatcher
+	lane    *lane
 	run     string
 	source  source
 	metered bool // by the hub
@@ -84,8 +85,8 @@ func (r *reader) turn(ctx context.Context) error {
 		return nil
 	}
 	if len(r.slots) == 0 {
-		pages := min(maxQuerySlots, max(1, int(r.d.opts.Rates[pace.Queries]*querySlots.Seconds())))
-		g, err := r.d.pacer.reserve(ctx, pace.Queries, pace.Ask{Run: r.run, Costs: slices.Repeat([]int{1}, pages)})
+		pages := min(maxQuerySlots, max(1, int(r.lane.rates[pace.Queries]*querySlots.Seconds())))
+		g, err := r.lane.pacer.reserve(ctx, pace.Queries, pace.Ask{Run: r.run, Costs: slices.Repeat([]int{1}, pages)})
 		if err != nil {
 			return err
 		}

@@ -63,8 +63,12 @@ func (d *Dispatcher) hold(ctx context.Context, id string, h holding) (*job.Recor
 // apply changes a run and reports whether there was anything to change.
 func (d *Dispatcher) apply(run *job.Run, rec *job.Record, h holding) (bool, error) {
 	waits := run.Pause != nil && !run.Pause.Until.IsZero() // for a window, which a person's pause outlasts
-	if (run.Status == job.StatusPaused) == (h.action == job.ActionPaused) && !(waits && h.action == job.ActionPaused) {
+	rests := h.action == job.ActionResumed && run.RestsSomewhere()
+	if (run.Status == job.StatusPaused) == (h.action == job.ActionPaused) && !(waits && h.action == job.ActionPaused) && !rests {
 		return false, nil
+	}
+	if run.Hubs != nil {
+		run.Order++
 	}
 	change := rec.Change(h.action, h.by, d.now())
 	change.From, change.Note = run.Status, h.note

@@ -36,6 +36,10 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 	if run, err = d.begin(ctx, run.ID); err != nil {
 		return err
 	}
+	if run.Hubs != nil {
+		_, err = d.advance(ctx, run.ID)
+		return err
+	}
 	if run.Status != job.StatusRunning && !(m.Probe && run.Status == job.StatusBlocked) {
 		return nil
 	}
@@ -94,7 +98,7 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	if err != nil {
 		return err
 	}
-	source, err := p.d.source(rec)
+	source, err := p.d.source(rec, p.run.Hub)
 	if err != nil {
 		return p.unplannable(ctx, err)
 	}
@@ -105,7 +109,7 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	p.most = rec.MaxDevices
 	p.local = &local{d: p.d, op: op, owner: owner, until: p.until, freed: make(chan struct{}, 1)}
 	err = p.stretch(ctx, &reader{
-		d: p.d, run: p.run.ID, source: source, metered: rec.ListChunks == 0, until: p.until, blocked: p.blocked, slots: p.slots,
+		d: p.d, lane: op.lane, run: p.run.ID, source: source, metered: rec.ListChunks == 0, until: p.until, blocked: p.blocked, slots: p.slots,
 	})
 	err = errors.Join(err, p.local.wait())
 	if err == nil && p.plan.Done {

@@ -79,6 +79,10 @@ func (d *Dispatcher) CancelExecution(ctx context.Context, runID, deviceID string
 
 // enterCancelled tells the audit trail of a device that will not be called.
 func (d *Dispatcher) enterCancelled(ctx context.Context, runID, deviceID string, by job.Caller) error {
+	runID, hub := job.WholeRun(runID)
+	if hub != "" {
+		deviceID += " at " + hub
+	}
 	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
 		rec, err := d.record(ctx, run)
 		if err != nil {

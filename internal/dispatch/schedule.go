@@ -47,6 +47,9 @@ func (d *Dispatcher) Create(ctx context.Context, def job.Definition, key string,
 	if err := d.checkCallback(def); err != nil {
 		return nil, err
 	}
+	if faults := def.Hubs.Check(d.Hubs()); len(faults) > 0 {
+		return nil, faults
+	}
 	if rec.Warnings, err = d.CheckTarget(ctx, def); err != nil {
 		return nil, err
 	}
@@ -183,7 +186,7 @@ func (d *Dispatcher) CheckTarget(ctx context.Context, def job.Definition) ([]str
 	if doubts == nil {
 		return warnings, nil
 	}
-	_, err = d.ask(ctx, selection(condition), 1)
+	_, err = d.ask(ctx, "", selection(condition), 1)
 	switch iothub.KindOf(err) {
 	case iothub.None:
 		return warnings, err
@@ -230,6 +233,9 @@ func (d *Dispatcher) Preview(ctx context.Context, def job.Definition) (Preview, 
 	if err := d.checkCallback(def); err != nil {
 		return Preview{}, err
 	}
+	if faults := def.Hubs.Check(d.Hubs()); len(faults) > 0 {
+		return Preview{}, faults
+	}
 	if def.QueryCondition == "" {
 		return Preview{DeviceCount: len(def.DeviceIDs), FirstIDs: def.DeviceIDs[:min(previewIDs, len(def.DeviceIDs))]}, nil
 	}
@@ -241,11 +247,11 @@ func (d *Dispatcher) Preview(ctx context.Context, def job.Definition) (Preview, 
 	if err != nil {
 		return Preview{}, fmt.Errorf("queryCondition: %w", err)
 	}
-	count, err := d.ask(ctx, condition.Query("COUNT() AS numberOfDevices"), 1)
+	count, err := d.ask(ctx, "", condition.Query("COUNT() AS numberOfDevices"), 1)
 	if err != nil {
 		return Preview{}, fmt.Errorf("counting the target: %w", err)
 	}
-	first, err := d.ask(ctx, selection(condition), previewIDs)
+	first, err := d.ask(ctx, "", selection(condition), previewIDs)
 	if err != nil {
 		return Preview{}, fmt.Errorf("selecting the first devices of the target: %w", err)
 	}

@@ -23,13 +23,14 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if run == nil || err != nil {
 		return err
 	}
-	if closed := d.gate.closed(); closed > hold {
+	lane := d.lane(run.Hub)
+	if closed := lane.gate.closed(); closed > hold {
 		return d.send(ctx, m, closed) // not worth a claim: its calls would be handed back at once
 	}
 	if early := m.early(d.now()); early > hold {
 		return d.send(ctx, m, early)
 	}
-	if !d.slot(ctx, m.Tries) {
+	if !d.slot(ctx, lane.gate, m.Tries) {
 		m.Tries++
 		return d.send(ctx, m, busyDelay(m.Tries))
 	}
@@ -103,7 +104,7 @@ func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard 
 	if ready == 0 {
 		return m.in(pace.Slot{}), 0, nil
 	}
-	g, err := d.pacer.reserve(ctx, op.kind, pace.Ask{Run: m.Run, Costs: op.costs([]int{ready})})
+	g, err := op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: m.Run, Costs: op.costs([]int{ready})})
 	if err != nil {
 		return m, 0, err
 	}
@@ -127,7 +128,7 @@ const (
 // slot waits a little for a place among the slices of this process, and for the gate to have room, and reports whether there is
 // one. Fast devices free one within the wait; behind slow ones a message goes back to the queue, for other processes to take,
 // or for later.
-func (d *Dispatcher) slot(ctx context.Context, tries int) bool {
+func (d *Dispatcher) slot(ctx context.Context, g *gate, tries int) bool {
 	ctx, cancel := context.WithTimeout(ctx, slotWait>>min(tries, 3))
 	defer cancel()
 	select {
@@ -135,7 +136,7 @@ func (d *Dispatcher) slot(ctx context.Context, tries int) bool {
 	case <-ctx.Done():
 		return false
 	}
-	for d.gate.room() <= 0 {
+	for g.room() <= 0 {
 		if sleep(ctx, gateLook) != nil {
 			<-d.slots
 			return false

@@ -17,8 +17,8 @@ type source func(ctx context.Context, continuation string) (devices []string, ne
 // errTarget marks a target that can not be read and never will be.
 var errTarget = errors.New("the target is not readable")
 
-// source gives the devices that a job names or its condition matches.
-func (d *Dispatcher) source(rec *job.Record) (source, error) {
+// source gives the devices that a job names or its condition matches at a hub.
+func (d *Dispatcher) source(rec *job.Record, hub string) (source, error) {
 	if rec.ListChunks > 0 {
 		return d.listSource(rec), nil
 	}
@@ -28,7 +28,7 @@ func (d *Dispatcher) source(rec *job.Record) (source, error) {
 	}
 	text := selection(condition)
 	return func(ctx context.Context, continuation string) ([]string, string, error) {
-		page, err := d.hub.QueryPage(ctx, text, continuation, job.ShardSize)
+		page, err := d.lane(hub).hub.QueryPage(ctx, text, continuation, job.ShardSize)
 		if err != nil {
 			return nil, "", err
 		}

@@ -77,6 +77,9 @@ type supervision struct {
 // pass makes one supervision. As part of the chain it stores the generation of the next message and sends that; 0 is no
 // part of the chain.
 func (d *Dispatcher) pass(ctx context.Context, run *job.Run, generation int) error {
+	if run.Hubs != nil {
+		return d.gather(ctx, run, generation)
+	}
 	chain := generation > 0
 	s := &supervision{d: d, run: run, now: d.now(), dirty: chain}
 	before := d.observe.before(run)
@@ -167,7 +170,7 @@ func (s *supervision) rollUp(ctx context.Context) error {
 		if err := s.d.store.RollUp(ctx, s.run, rest[:n]); err != nil {
 			return err
 		}
-		s.d.observe.executed(ctx, s.run.Closed.Minus(closed))
+		s.d.observe.executed(ctx, s.run.Hub, s.run.Closed.Minus(closed))
 		s.dirty = false
 		rest = rest[n:]
 	}

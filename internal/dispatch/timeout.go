@@ -34,7 +34,7 @@ func (w *worker) endUncalled(e *job.Execution) bool {
 		ended = e.EndUncalled(w.d.now())
 	})
 	if ended {
-		w.d.gate.leave()
+		w.op.lane.gate.leave()
 	}
 	return ended
 }
@@ -44,5 +44,5 @@ func (s *supervision) reserve(ctx context.Context, op *operation, sizes []int) (
 	if s.run.TooLate(s.now) {
 		return grant{slots: make([]pace.Slot, len(sizes))}, nil
 	}
-	return s.d.pacer.reserve(ctx, op.kind, pace.Ask{Run: s.run.ID, Costs: op.costs(sizes), Lead: slotLead})
+	return op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: s.run.ID, Costs: op.costs(sizes), Lead: slotLead})
 }

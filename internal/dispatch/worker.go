@@ -176,14 +176,14 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 		}
 		if v == throttled {
 			w.update(func() { w.undo(e) })
-			w.d.gate.throttled(started, waitOf(err))
-			if err := w.d.pacer.throttled(ctx, w.op.kind, waitOf(err)); err != nil {
+			w.op.lane.gate.throttled(started, waitOf(err))
+			if err := w.op.lane.pacer.throttled(ctx, w.op.kind, waitOf(err)); err != nil {
 				w.log.Warn("the ledger did not learn that the hub throttles; the next refusal tells it", "error", err)
 			}
 			continue
 		}
 		settled := w.settle(e, v, outcome, err) // before the next call begins, which this outcome may hold back
-		w.d.gate.leave()
+		w.op.lane.gate.leave()
 		if settled || !w.pause(starting, e.Attempts) {
 			return
 		}

@@ -31,6 +31,7 @@ type world struct {
 	storage string
 	queue   *testQueue
 	hub     *testHub
+	others  []*testHub // further hubs: hub-2, hub-3 and so on
 	opts    Options
 
 	calls sync.WaitGroup // deliveries under way
@@ -50,9 +51,11 @@ type process struct {
 
 var errKilled = errors.New("the process was killed")
 
-func newWorld(t *testing.T, opts Options) *world {
+func newWorld(t *testing.T, opts Options, others ...*testHub) *world {
 	t.Helper()
-	w := &world{t: t, storage: azuritetest.Start(t), queue: &testQueue{}, hub: newTestHub(), opts: opts, slots: make(chan struct{}, 64)}
+	w := &world{
+		t: t, storage: azuritetest.Start(t), queue: &testQueue{}, hub: newTestHub(), others: others, opts: opts, slots: make(chan struct{}, 64),
+	}
 	t.Cleanup(w.calls.Wait)
 	w.opts.Logger = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.boot(0)
@@ -79,7 +82,12 @@ func (w *world) boot(dieAt int64) *process {
 	if dieAt == 0 {
 		require.NoError(w.t, store.Ensure(ctx))
 	}
-	p.d = New(store, mortal{p, w.queue}, mortal{p, w.queue}.hub(w.hub), w.opts)
+	opts := w.opts
+	for i, h := range w.others {
+		name := fmt.Sprintf("hub-%d", i+2)
+		opts.Hubs = append(opts.Hubs, FurtherHub{Name: name, HostName: name + ".test", Hub: mortal{p, w.queue}.hub(h), Rates: opts.Rates})
+	}
+	p.d = New(store, mortal{p, w.queue}, mortal{p, w.queue}.hub(w.hub), opts)
 	w.mu.Lock()
 	w.proc = p
 	w.mu.Unlock()

@@ -23,7 +23,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		return Definition{}, faults
 	}
 	o.only(append(failureMembers(), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "queryCondition", "deviceIds", "startTime",
-		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices")...)
+		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs")...)
 	def := Definition{
 		JobID:                     o.text("jobId"),
 		Type:                      Type(o.text("type")),
@@ -34,6 +34,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		FailurePolicy:             o.failurePolicy(),
 		Rollout:                   o.rollout(),
 		MaxDevices:                int(o.integer("maxDevices", 0, 1, MaxDevices)),
+		Hubs:                      o.hubs(),
 	}
 	if o.has("jobId") && !jobID(def.JobID) {
 		o.fault("jobId", o.members["jobId"], jobIDRule)

@@ -44,6 +44,8 @@ type Definition struct {
 	Rollout *Rollout `json:"rollout,omitempty"`
 	// MaxDevices is how many devices a run takes, those that are listed first; 0 is all.
 	MaxDevices int `json:"maxDevices,omitempty"`
+	// Hubs is where the job works, nil for the default hub.
+	Hubs *Hubs `json:"hubs,omitempty"`
 	// RerunOf is the run whose devices a rerun does again; nobody can ask for it in a definition.
 	RerunOf *RerunOf `json:"rerunOf,omitempty"`
 }
@@ -132,8 +134,9 @@ type Record struct {
 	EndedAt       time.Time
 	Devices       int
 	Counts        Counts
-	Edits         int  `json:",omitempty"`
-	Told          Told `json:",omitzero"` // entries of the audit trail that came from the run
+	AtHubs        []HubRun `json:",omitempty"` // of a run at several hubs
+	Edits         int      `json:",omitempty"`
+	Told          Told     `json:",omitzero"` // entries of the audit trail that came from the run
 
 	// Series is where a recurring job stands, nil of others. Its Status is its own, by CanRecur; StartedAt, FailureReason, Devices
 	// and Counts are those of its latest run, once that has ended.
@@ -154,7 +157,7 @@ type Record struct {
 func (r *Record) NewRun() Run {
 	run := Run{
 		ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil(),
-		Rollout: NewRolling(r.Rollout), Edits: r.Edits,
+		Rollout: NewRolling(r.Rollout), Edits: r.Edits, Hub: r.Hubs.Single(),
 	}
 	if r.Occurrence != nil {
 		run.Jitter = r.Occurrence.Jitter
@@ -169,6 +172,6 @@ func (r *Record) Reflect(run *Run) bool {
 	r.StartedAt, r.EndedAt, r.Pause = run.StartedAt, run.EndedAt, run.Pause
 	r.Told = Told{RunID: run.ID, Count: run.Noted}
 	r.Definition, r.Edits = r.Latest(run), max(r.Edits, run.Edits)
-	r.Devices, r.Counts = run.Devices, run.Counts()
+	r.Devices, r.Counts, r.AtHubs = run.Devices, run.Counts(), run.Hubs
 	return changed
 }

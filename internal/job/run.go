@@ -36,6 +36,12 @@ type Run struct {
 	ID    string
 	JobID string
 
+	// Hub is at which hub the run works, "" for the default one. Hubs are the runs at several hubs that make up this one, nil
+	// where it is none of these; Order counts how often somebody paused or resumed it, for them to follow.
+	Hub   string   `json:",omitempty"`
+	Hubs  []HubRun `json:",omitempty"`
+	Order int      `json:",omitempty"`
+
 	Status        Status
 	EndReason     EndReason
 	FailureReason string

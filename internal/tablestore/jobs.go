@@ -224,6 +224,7 @@ func (s *Store) DeleteJob(ctx context.Context, rec *job.Record, now time.Time, c
 	gone.putTime("After", now)
 	b := newBatch()
 	b.put(gone)
+	s.goneAtHubs(b, rec, now)
 	b.removeIf(e, rec.Rev)
 	b.remove(s.hub, newRow(rec))
 	b.remove(s.hub, byRow(rec, rec.Status))

@@ -191,6 +191,18 @@ func (s *Store) saveOccurrence(ctx context.Context, rec *job.Record, changes []j
 	return err
 }
 
+// mostGoneRows is how many rows ForgetRuns changes for one run at most.
+const mostGoneRows = 3 + job.MaxHubs
+
+// goneAtHubs notes that the rows of a run's runs at several hubs are to be deleted from now on.
+func (s *Store) goneAtHubs(b *batch, rec *job.Record, now time.Time) {
+	for _, h := range rec.AtHubs {
+		gone := s.row(rowGone + job.HubRunID(rec.RunID, h.Hub))
+		gone.putTime("After", now)
+		b.put(gone)
+	}
+}
+
 // ForgetRuns deletes up to max runs of a recurring job that is gone, notes that their rows are to be deleted from now on, and
 // gives their ids: none when none is left.
 func (s *Store) ForgetRuns(ctx context.Context, series string, now time.Time, max int) ([]string, error) {
@@ -207,11 +219,12 @@ func (s *Store) ForgetRuns(ctx context.Context, series string, now time.Time, ma
 		gone := s.row(rowGone + run.RunID)
 		gone.putTime("After", now)
 		b.put(gone)
+		s.goneAtHubs(b, run, now)
 		b.remove(s.hub, e.row())
 		if !run.Owed.IsZero() {
 			b.remove(s.hub, owedRow(run.RunID, run.Owed))
 		}
-		return true, nil
+		return len(b.actions)+mostGoneRows <= maxBatch, nil
 	})
 	if err != nil || len(runs) == 0 {
 		return nil, err

@@ -47,6 +47,11 @@ func New(service *aztables.ServiceClient, hub string, opts *Options) *Store {
 	}
 }
 
+// Hub gives the same store for what is kept by another hub: its ledgers.
+func (s *Store) Hub(hostName string) *Store {
+	return &Store{service: s.service, names: s.names, jobs: s.jobs, runs: s.runs, hub: strings.ToLower(hostName)}
+}
+
 // Ensure creates the tables unless they exist. After the first success it costs nothing.
 func (s *Store) Ensure(ctx context.Context) error {
 	s.mu.Lock()

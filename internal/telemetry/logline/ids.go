@@ -13,6 +13,7 @@ type IDs struct {
 	Run        string
 	Shard      *int
 	Invocation string
+	Hub        string // where the deployment has several
 }
 
 type idsKey struct{}
@@ -31,6 +32,9 @@ func With(ctx context.Context, ids IDs) context.Context {
 	}
 	if ids.Invocation != "" {
 		all.Invocation = ids.Invocation
+	}
+	if ids.Hub != "" {
+		all.Hub = ids.Hub
 	}
 	return context.WithValue(ctx, idsKey{}, all)
 }
@@ -64,6 +68,7 @@ const (
 	keyShard
 	keyInvocation
 	keyTrace
+	keyHub
 )
 
 func keyOf(name string) keys {
@@ -78,6 +83,8 @@ func keyOf(name string) keys {
 		return keyInvocation
 	case "traceId":
 		return keyTrace
+	case "hub":
+		return keyHub
 	}
 	return 0
 }
@@ -89,7 +96,7 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 		return true
 	})
 	ids := IDsOf(ctx)
-	attrs := make([]slog.Attr, 0, 5)
+	attrs := make([]slog.Attr, 0, 6)
 	add := func(k keys, known bool, a slog.Attr) {
 		if known && has&k == 0 {
 			attrs = append(attrs, a)
@@ -100,6 +107,7 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	if ids.Shard != nil {
 		add(keyShard, true, slog.Int("shard", *ids.Shard))
 	}
+	add(keyHub, ids.Hub != "", slog.String("hub", ids.Hub))
 	add(keyInvocation, ids.Invocation != "", slog.String("invocation", ids.Invocation))
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		add(keyTrace, true, slog.String("traceId", sc.TraceID().String()))
