@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/twinquery"
 )
 
 // testHub has devices dev-0, dev-1, ...; what a call does is the test's.
@@ -17,6 +19,8 @@ type testHub struct {
 	devices []string
 	page    int
 	asked   string // the last query
+	queries []string
+	twins   map[string]twinquery.Map // of the devices, for queries that look at them; nil answers all with all devices
 	calls   map[string]int
 	first   time.Time
 	answer  func(id string, call int) (iothub.MethodResult, error)
@@ -64,6 +68,7 @@ func (h *testHub) QueryPage(_ context.Context, query, continuation string, _ int
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.asked = query
+	h.queries = append(h.queries, query)
 	if h.query != nil {
 		if err := h.query(continuation); err != nil {
 			return iothub.Page{}, err
@@ -75,17 +80,52 @@ func (h *testHub) QueryPage(_ context.Context, query, continuation string, _ int
 			return iothub.Page{}, err
 		}
 	}
-	to := min(from+h.page, len(h.devices))
+	rows := h.rows(query)
+	to := min(from+h.page, len(rows))
 	var p iothub.Page
-	for _, id := range h.devices[from:to] {
-		device, module := job.SplitTarget(id)
-		row, _ := json.Marshal(map[string]string{"deviceId": device, "moduleId": module})
-		p.Rows = append(p.Rows, row)
+	for _, row := range rows[from:to] {
+		text, _ := json.Marshal(row)
+		p.Rows = append(p.Rows, text)
 	}
-	if to < len(h.devices) {
+	if to < len(rows) {
 		p.Continuation = fmt.Sprint(to)
 	}
 	return p, nil
+}
+
+// rows answers a query. h.mu is held.
+func (h *testHub) rows(query string) []map[string]any {
+	var rows []map[string]any
+	if h.twins == nil {
+		for _, id := range h.devices {
+			device, module := job.SplitTarget(id)
+			rows = append(rows, map[string]any{"deviceId": device, "moduleId": module})
+		}
+		return rows
+	}
+	q, err := twinquery.ParseQuery(query)
+	if err != nil {
+		panic(err)
+	}
+	docs := func(yield func(twinquery.Document) bool) {
+		for _, id := range h.devices {
+			if !yield(h.twins[id]) {
+				return
+			}
+		}
+	}
+	return slices.Collect(q.Run(docs, twinquery.Options{}))
+}
+
+// tag gives every device the tag site that of says, none where that is nil.
+func (h *testHub) tag(of func(n int) any) {
+	h.twins = map[string]twinquery.Map{}
+	for i, id := range h.devices {
+		h.twins[id] = twinquery.Map{"deviceId": id, "tags": map[string]any{}}
+		if site := of(i); site != nil {
+			h.twins[id]["tags"] = map[string]any{"site": site}
+		}
+	}
 }
 
 func (h *testHub) called(id string) int {

@@ -27,14 +27,19 @@ func (p *planner) flushAfter() time.Duration {
 	return max(planFlush, min(schedule.JitterStep(p.run.Jitter), maxDelayFlush))
 }
 
-// sortByDelay puts pending devices in the order in which the run's jitter lets them begin. The source goes on behind them only
+// sortByDelay puts pending devices, those of each part, in the order in which the run's jitter lets them begin. The source goes on behind them only
 // when all of them are stored.
 func (p *planner) sortByDelay() {
 	if !p.run.Jittered() || len(p.pending) == 0 {
 		return
 	}
-	p.run.SortByDelay(p.pending)
-	p.marks = []mark{{len(p.pending), p.token, p.marks[0].at}}
+	from := 0
+	for _, s := range p.stints {
+		p.run.SortByDelay(p.pending[from:s.n])
+		from = s.n
+	}
+	p.run.SortByDelay(p.pending[from:])
+	p.marks = []mark{{len(p.pending), p.at, p.marks[0].at}}
 }
 
 // openAsleep lists the shards of a run with a jitter as ones that wait, each until its first device begins: the supervision

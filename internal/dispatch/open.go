@@ -61,13 +61,16 @@ func (p *planner) store(ctx context.Context, all, release bool) error {
 // write stores the next n shards, mine of which are to be carried out here.
 func (p *planner) write(ctx context.Context, n, mine int, release bool) error {
 	now := p.d.now()
-	shards, token := p.cut(n)
+	shards, to := p.cut(n)
 	plan := *p.plan
 	plan.Shards += len(shards)
 	for _, s := range shards {
 		plan.Devices += len(s.Executions)
 	}
-	plan.Continuation = token
+	if plan.Part != to.part {
+		plan.Restarts = 0
+	}
+	plan.Part, plan.Continuation, plan.OpensAt = to.part, to.token, p.opensAt
 	plan.Done = p.done && len(p.pending) == 0
 	plan.SendAt = now.Add(p.pause)
 	plan.Claim.Until = now.Add(p.d.opts.Lease)

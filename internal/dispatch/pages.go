@@ -19,10 +19,12 @@ const (
 	queryLate     = 3 * time.Second // how late a message may come and keep its slot for a page
 )
 
-// page is what a source gave: devices and the continuation after them, or why there are none.
+// page is what a source gave: devices of a part and the continuation after them, or why there are none.
 type page struct {
+	part    int
 	devices []string
-	next    string
+	next    place
+	last    bool // nothing comes after it
 	err     error
 }
 
@@ -31,8 +33,9 @@ type reader struct {
 	d       *Dispatcher
 	lane    *lane
 	run     string
-	source  source
-	metered bool // by the hub
+	target  target
+	source  source // of the part that is read
+	metered bool   // by the hub
 	until   time.Time
 	blocked bool // the run is blocked, and the first page is its probe
 
@@ -40,26 +43,43 @@ type reader struct {
 	missed pace.Slot   // one that is too far ahead to wait for in this stretch
 }
 
-// read sends the pages after token to out until the last, an error, or the end of ctx.
-func (r *reader) read(ctx context.Context, token string, out chan<- page) {
+// read sends the pages from a place on to out until the last, an error, or the end of ctx.
+func (r *reader) read(ctx context.Context, at place, out chan<- page) {
 	for {
-		devices, next, err := r.ask(ctx, token)
-		if wait, ok := r.patient(err); ok {
+		got := page{part: at.part}
+		var next string
+		if got.err = r.open(at); got.err == nil {
+			got.devices, next, got.err = r.ask(ctx, at.token)
+		}
+		if wait, ok := r.patient(got.err); ok {
 			if sleep(ctx, wait) != nil {
 				return
 			}
 			continue
 		}
+		got.next, got.last = r.target.after(at.part, next)
 		select {
-		case out <- page{devices, next, err}:
+		case out <- got:
 		case <-ctx.Done():
 			return
 		}
-		if err != nil || next == "" {
+		if got.err != nil || got.last {
 			return
 		}
-		token, r.blocked = next, false
+		at, r.blocked = got.next, false
 	}
+}
+
+// open makes the part that is read the reader's source.
+func (r *reader) open(at place) (err error) {
+	if r.source != nil && at.token != "" {
+		return nil
+	}
+	if opens := r.target.opensAt(at.part); at.token == "" && opens.After(r.d.now()) {
+		return &notYet{opens}
+	}
+	r.source, r.metered, err = r.target.source(at.part)
+	return err
 }
 
 // ask reads the devices after token, again a few times while the hub fails.

@@ -48,6 +48,9 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 		return err
 	}
 	now := d.now()
+	if plan.OpensAt.After(now) {
+		return nil // the supervision sends a message then
+	}
 	if plan.Claim.Live(now) {
 		return d.send(ctx, m, plan.Claim.Until.Sub(now)+time.Second)
 	}
@@ -77,19 +80,22 @@ type planner struct {
 	seen     seen
 	suspects []string      // selected, perhaps for the second time
 	pending  []string      // selected and not stored
-	marks    []mark        // continuations after parts of pending
-	token    string        // continuation after pending
+	part     int           // of the target, that the last page belongs to
+	stints   []stint       // parts before it that pending devices belong to
+	marks    []mark        // continuations after some of pending
+	at       place         // continuation after pending
 	done     bool          // the source has no more, or the run has enough
 	most     int           // devices that the run takes, 0 for all
 	feedAt   time.Time     // when the hub's allowance may leave something for stored shards
 	pause    time.Duration // before the next stretch
+	opensAt  time.Time     // when the part that comes next may be selected
 }
 
-// mark says that the source goes on with token after the first n pending devices, and when their last page came.
+// mark says that the source goes on at a place after the first n pending devices, and when their last page came.
 type mark struct {
-	n     int
-	token string
-	at    time.Time
+	n  int
+	to place
+	at time.Time
 }
 
 // carryOut selects a stretch and waits for the shards that this invocation took for itself.
@@ -98,19 +104,20 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	if err != nil {
 		return err
 	}
-	source, err := p.d.source(rec, p.run.Hub)
-	if err != nil {
-		return p.unplannable(ctx, err)
-	}
 	op, err := p.d.operation(ctx, p.run)
 	if err != nil {
 		return err
 	}
 	p.most = rec.MaxDevices
 	p.local = &local{d: p.d, op: op, owner: owner, until: p.until, freed: make(chan struct{}, 1)}
-	err = p.stretch(ctx, &reader{
-		d: p.d, lane: op.lane, run: p.run.ID, source: source, metered: rec.ListChunks == 0, until: p.until, blocked: p.blocked, slots: p.slots,
-	})
+	r := &reader{
+		d: p.d, lane: op.lane, run: p.run.ID, target: target{d: p.d, hub: p.run.Hub, rec: rec},
+		until: p.until, blocked: p.blocked, slots: p.slots,
+	}
+	ready, err := p.divide(ctx, r)
+	if ready && err == nil {
+		err = p.stretch(ctx, r)
+	}
 	err = errors.Join(err, p.local.wait())
 	if err == nil && p.plan.Done {
 		_, err = p.d.advance(ctx, p.run.ID)
@@ -126,12 +133,13 @@ func (p *planner) stretch(ctx context.Context, r *reader) error {
 		return err
 	}
 	defer func() { p.d.recalled.put(p.run.ID, p.plan.Shards, p.seen) }()
-	p.token = p.plan.Continuation
+	p.at = place{p.plan.Part, p.plan.Continuation}
+	p.part = p.at.part
 	reading, stop := context.WithCancel(ctx)
 	pages, ended := make(chan page, readAhead), make(chan struct{})
 	go func() {
 		defer close(ended)
-		r.read(reading, p.plan.Continuation, pages)
+		r.read(reading, place{p.plan.Part, p.plan.Continuation}, pages)
 	}()
 	defer func() {
 		stop()
@@ -182,14 +190,11 @@ func (p *planner) full() bool {
 
 // take adds a page.
 func (p *planner) take(ctx context.Context, got page) error {
-	if p.blocked {
-		p.blocked = false
-		if err := p.d.unblock(ctx, p.run.ID); err != nil {
-			return err
-		}
-		if err := p.refresh(ctx); err != nil {
-			return err
-		}
+	if err := p.answered(ctx); err != nil {
+		return err
+	}
+	if err := p.turnTo(ctx, got.part); err != nil {
+		return err
 	}
 	for _, id := range got.devices {
 		if p.seen.add(p.d.store.Fingerprint(p.run.ID, id)) {
@@ -198,9 +203,21 @@ func (p *planner) take(ctx context.Context, got page) error {
 		}
 		p.pending = append(p.pending, id)
 	}
-	p.token, p.done = got.next, got.next == "" || p.enough()
-	p.marks = append(p.marks, mark{len(p.pending), p.token, p.d.now()})
+	p.at, p.done = got.next, got.last || p.enough()
+	p.marks = append(p.marks, mark{len(p.pending), p.at, p.d.now()})
 	return nil
+}
+
+// answered ends the block of a run whose probe the hub answered.
+func (p *planner) answered(ctx context.Context) error {
+	if !p.blocked {
+		return nil
+	}
+	p.blocked = false
+	if err := p.d.unblock(ctx, p.run.ID); err != nil {
+		return err
+	}
+	return p.refresh(ctx)
 }
 
 // step stores and opens what it is time for, and reports whether the stretch has ended.
@@ -293,7 +310,7 @@ func (p *planner) resolve(ctx context.Context) error {
 		}
 	}
 	p.suspects = nil
-	p.marks = []mark{{len(p.pending), p.token, p.marks[0].at}}
+	p.marks = []mark{{len(p.pending), p.at, p.marks[0].at}}
 	return nil
 }
 
@@ -301,10 +318,13 @@ func (p *planner) resolve(ctx context.Context) error {
 // blocked, or the run can not be planned.
 func (p *planner) failed(ctx context.Context, err error, missed pace.Slot) error {
 	var he *iothub.Error
-	if errors.Is(err, errTarget) {
+	var soon *notYet
+	switch {
+	case errors.Is(err, errTarget):
 		return p.unplannable(ctx, err)
-	}
-	if !errors.As(err, &he) {
+	case errors.As(err, &soon):
+		return p.postpone(ctx, soon.opensAt)
+	case !errors.As(err, &he):
 		return err // storage
 	}
 	switch he.Kind {
@@ -316,12 +336,12 @@ func (p *planner) failed(ctx context.Context, err error, missed pace.Slot) error
 	case iothub.Canceled:
 		return err
 	case iothub.Rejected:
-		if p.token == "" || p.plan.Restarts >= maxRestarts {
+		if p.at.token == "" || p.plan.Restarts >= maxRestarts {
 			return p.unplannable(ctx, fmt.Errorf("the hub refused the target: %w", he))
 		}
 		p.plan.Restarts++
-		p.token = ""
-		p.marks = []mark{{len(p.pending), "", p.d.now()}}
+		p.at.token = ""
+		p.marks = []mark{{len(p.pending), p.at, p.d.now()}}
 	}
 	p.shares = true
 	if err := p.store(ctx, true, true); err != nil {
@@ -350,39 +370,6 @@ func (p *planner) unplannable(ctx context.Context, cause error) error {
 	}
 	_, err = p.d.advance(ctx, run.ID)
 	return err
-}
-
-// cut takes the devices of up to n shards from pending, and gives the continuation after them.
-func (p *planner) cut(n int) ([]*job.Shard, string) {
-	var devices []string
-	var shards []*job.Shard
-	for len(shards) < n && len(devices) < len(p.pending) {
-		end := min(len(p.pending), len(devices)+p.run.Rollout.ShardSize(p.plan.Devices+len(devices)))
-		shards = append(shards, newShard(p.run.ID, p.plan.Shards+len(shards), p.pending[len(devices):end]))
-		p.run.Delay(shards[len(shards)-1])
-		devices = p.pending[:end]
-	}
-	token := p.plan.Continuation
-	if len(devices) == len(p.pending) {
-		token = p.token
-	}
-	for len(p.marks) > 0 && p.marks[0].n <= len(devices) {
-		token = p.marks[0].token
-		p.marks = p.marks[1:]
-	}
-	for i := range p.marks {
-		p.marks[i].n -= len(devices)
-	}
-	p.pending = p.pending[len(devices):]
-	return shards, token
-}
-
-func newShard(runID string, n int, devices []string) *job.Shard {
-	s := &job.Shard{RunID: runID, Number: n, Executions: make([]job.Execution, len(devices))}
-	for i, id := range devices {
-		s.Executions[i].DeviceID = id
-	}
-	return s
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

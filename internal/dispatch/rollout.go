@@ -116,18 +116,6 @@ func (s *supervision) gated() time.Duration {
 	return superviseSilent
 }
 
-// shards is how many shards the pending devices make.
-func (p *planner) shards() int {
-	if p.run.Rollout == nil {
-		return (len(p.pending) + job.ShardSize - 1) / job.ShardSize
-	}
-	n := 0
-	for at := 0; at < len(p.pending); n++ {
-		at += p.run.Rollout.ShardSize(p.plan.Devices + at)
-	}
-	return n
-}
-
 // enough reports whether the run has the devices that it takes at most.
 func (p *planner) enough() bool { return p.most > 0 && p.plan.Devices+len(p.pending) >= p.most }
 
@@ -136,8 +124,8 @@ func (p *planner) limit() {
 	if !p.enough() {
 		return
 	}
-	p.pending, p.token, p.done = p.pending[:max(0, p.most-p.plan.Devices)], "", true
+	p.pending, p.at, p.done = p.pending[:max(0, p.most-p.plan.Devices)], place{}, true
 	if len(p.marks) > 0 {
-		p.marks = []mark{{len(p.pending), "", p.marks[0].at}}
+		p.marks = []mark{{len(p.pending), p.at, p.marks[0].at}}
 	}
 }

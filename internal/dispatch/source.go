@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/twinquery"
@@ -17,18 +18,69 @@ type source func(ctx context.Context, continuation string) (devices []string, ne
 // errTarget marks a target that can not be read and never will be.
 var errTarget = errors.New("the target is not readable")
 
-// source gives the devices that a job names or its condition matches at a hub.
-func (d *Dispatcher) source(rec *job.Record, hub string) (source, error) {
-	if rec.ListChunks > 0 {
-		return d.listSource(rec), nil
+// target is what a run selects its devices from: that of its job at a hub, in parts if it has some.
+type target struct {
+	d     *Dispatcher
+	hub   string
+	rec   *job.Record
+	parts []job.Part
+}
+
+// source gives the devices of a part, and whether that takes queries of the hub.
+func (t *target) source(part int) (source, bool, error) {
+	var p job.Part
+	if len(t.parts) > 0 {
+		p = t.parts[part]
 	}
-	condition, err := twinquery.ParseCondition(rec.QueryCondition)
+	switch {
+	case p.DeviceIDs != nil:
+		return func(context.Context, string) ([]string, string, error) { return p.DeviceIDs, "", nil }, false, nil
+	case t.rec.ListChunks > 0:
+		return t.d.listSource(t.rec), false, nil
+	}
+	condition, err := t.condition(p.Filter)
 	if err != nil {
-		return nil, fmt.Errorf("%w: job %s: queryCondition: %w", errTarget, rec.JobID, err)
+		return nil, false, err
 	}
+	return t.querySource(condition), true, nil
+}
+
+// condition is the job's, narrowed by a filter.
+func (t *target) condition(filter string) (*twinquery.Condition, error) {
+	condition, err := twinquery.ParseCondition(t.rec.QueryCondition)
+	if err == nil {
+		condition, err = condition.And(filter)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: job %s: queryCondition: %w", errTarget, t.rec.JobID, err)
+	}
+	return condition, nil
+}
+
+// after gives the place that follows on a part's page whose own continuation is next, and whether nothing does.
+func (t *target) after(part int, next string) (place, bool) {
+	switch {
+	case next != "":
+		return place{part, next}, false
+	case part+1 < len(t.parts):
+		return place{part: part + 1}, false
+	}
+	return place{}, true
+}
+
+// opensAt is when a part may be selected.
+func (t *target) opensAt(part int) time.Time {
+	if len(t.parts) == 0 {
+		return time.Time{}
+	}
+	return t.parts[part].At
+}
+
+// querySource gives the devices that a condition matches.
+func (t *target) querySource(condition *twinquery.Condition) source {
 	text := selection(condition)
 	return func(ctx context.Context, continuation string) ([]string, string, error) {
-		page, err := d.lane(hub).hub.QueryPage(ctx, text, continuation, job.ShardSize)
+		page, err := t.d.lane(t.hub).hub.QueryPage(ctx, text, continuation, job.ShardSize)
 		if err != nil {
 			return nil, "", err
 		}
@@ -37,7 +89,7 @@ func (d *Dispatcher) source(rec *job.Record, hub string) (source, error) {
 			return nil, "", fmt.Errorf("%w: %w", errTarget, err)
 		}
 		return devices, page.Continuation, nil
-	}, nil
+	}
 }
 
 // listSource reads the rows of an explicit target; the continuation is the number of the next row.

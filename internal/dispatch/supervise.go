@@ -112,9 +112,9 @@ func (d *Dispatcher) pass(ctx context.Context, run *job.Run, generation int) err
 
 func (s *supervision) delay() time.Duration {
 	silent := superviseSilent
-	switch gated := s.gated(); {
+	switch gated := max(s.gated(), s.untilPart()); {
 	case gated > 0:
-		silent = gated
+		silent = min(silent, gated)
 	case s.run.Status == job.StatusBlocked && !s.asked:
 		silent = min(silent, s.run.Block.ProbeAt.Sub(s.now))
 	case s.run.Status == job.StatusPaused && s.now.Sub(s.run.Pause.Since) > superviseSilent:
@@ -221,6 +221,9 @@ func (s *supervision) running(ctx context.Context) error {
 		}
 	}
 	if err := s.wake(ctx); err != nil {
+		return err
+	}
+	if err := s.openPart(ctx); err != nil {
 		return err
 	}
 	if err := s.repair(ctx); err != nil {

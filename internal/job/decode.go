@@ -46,6 +46,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 	o.operation(&def)
 	o.target(&def)
 	o.jitter(&def)
+	o.divisible(&def)
 	if len(faults) > 0 {
 		return Definition{}, faults
 	}

@@ -251,6 +251,10 @@ var limits = []limit{
 	{"MaxBatchNumber", "`number` of a batch", fmt.Sprintf("1 to %d devices", job.MaxBatchNumber)},
 	{"MaxPercentage", "`percentage` of a batch, `successThresholdPercentage`", fmt.Sprintf("above 0 to %d, two decimals; the batches of a job together less", job.MaxPercentage)},
 	{"MaxObservation", "`minimumObservationTime`", fmt.Sprintf("PT1S to %s", schedule.Duration(job.MaxObservation))},
+	{"MaxPathChars", "`rollout.orderBy`", fmt.Sprintf("1 to %d characters, a path below `tags`, `properties.desired` or `properties.reported`", job.MaxPathChars)},
+	{"MaxParts", "different values of `rollout.orderBy` among the devices of a run", fmt.Sprintf("%d; with more the run fails", job.MaxParts)},
+	{"MaxLabelBytes", "such a value, as JSON", fmt.Sprintf("%d bytes; devices with a longer one come last", job.MaxLabelBytes)},
+	{"MaxParted", "`queryCondition` beside `rollout.orderBy`", fmt.Sprintf("1 to %d characters", job.MaxParted)},
 	{"MaxNoteChars", "`note` of a request to pause or resume", fmt.Sprintf("%d characters", job.MaxNoteChars)},
 	{"MaxCallbackURL", "`notifications.callbackUrl`", bytesOf(job.MaxCallbackURL) + ", an absolute https URL"},
 	{"MaxCriteria", "`criteria` of `abort` and of `retry`", fmt.Sprintf("1 to %d", job.MaxCriteria)},
@@ -290,7 +294,7 @@ func seconds(n int) string { return fmt.Sprintf("%d s", n) }
 func TestDocsOfLimitsHoldEveryConstant(t *testing.T) {
 	t.Parallel()
 	inCode := map[string]bool{}
-	for _, file := range []string{"definition.go", "execution.go", "failure.go"} {
+	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go"} {
 		names, _ := constants(t, file)
 		for _, name := range names {
 			inCode[name] = !strings.HasPrefix(name, "Type")

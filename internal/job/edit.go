@@ -80,6 +80,9 @@ func (o *object) sameBatches(before, after *Rollout) {
 	if !same {
 		o.fault("rollout.batches", nil, "must have the same sizes and no fewer approvals: only thresholds and times can be edited")
 	}
+	if before.OrderBy != after.OrderBy {
+		o.fault("rollout.orderBy", nil, "cannot be edited")
+	}
 }
 
 // mergePatch applies a merge patch (RFC 7396). Both texts are valid JSON.

@@ -20,6 +20,8 @@ type Rollout struct {
 	ExponentialRate  *ExponentialRate `json:"exponentialRate,omitempty"`
 	MaxConcurrency   int              `json:"maxConcurrency,omitempty"` // devices in flight; 0 is no limit
 	Batches          []BatchPolicy    `json:"batches,omitempty"`
+	// OrderBy is the path of a tag or property by whose values the devices are ordered; "" is the order of the query or list.
+	OrderBy string `json:"orderBy,omitempty"`
 }
 
 // ExponentialRate begins slowly and multiplies the rate by IncrementFactor each time so many more devices were begun, or succeeded.
@@ -105,12 +107,13 @@ func (o *object) rollout() *Rollout {
 	if r == nil {
 		return nil
 	}
-	r.only("maximumPerMinute", "exponentialRate", "maxConcurrency", "batches")
+	r.only("maximumPerMinute", "exponentialRate", "maxConcurrency", "batches", "orderBy")
 	p := &Rollout{
 		MaximumPerMinute: int(r.integer("maximumPerMinute", 0, 1, MaxRatePerMinute)),
 		ExponentialRate:  r.exponentialRate(),
 		MaxConcurrency:   int(r.integer("maxConcurrency", 0, 1, MaxConcurrency)),
 		Batches:          r.batches(),
+		OrderBy:          r.twinPath("orderBy"),
 	}
 	if e := p.ExponentialRate; e != nil && p.MaximumPerMinute > 0 && e.BaseRatePerMinute > p.MaximumPerMinute {
 		r.fault("exponentialRate", r.members["exponentialRate"], "must not begin with more than maximumPerMinute")

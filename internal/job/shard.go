@@ -6,6 +6,7 @@ import "time"
 type Shard struct {
 	RunID  string
 	Number int
+	Part   int // of the run's target that its devices belong to, 0 of a target without parts
 	// Executions are in the order in which the hub listed the devices.
 	Executions []Execution
 	// Closed shards hold only final executions and are never claimed again.

@@ -20,6 +20,7 @@ const (
 	rowList  = "chunk:"
 	rowDone  = "done:"
 	rowOpen  = "open:"
+	rowParts = "parts"
 	rowPlan  = "plan"
 	rowRun   = "run"
 	rowShard = "shard:"
@@ -53,6 +54,9 @@ func (s *Store) shardEntity(shard *job.Shard) (entity, error) {
 	}
 	e["Devices"] = len(shard.Executions)
 	e["Closed"] = shard.Closed
+	if shard.Part > 0 {
+		e["Part"] = shard.Part
+	}
 	putClaim(e, shard.Claim)
 	counts := job.Count(shard.Executions)
 	for _, state := range job.ExecutionStates() {
@@ -90,7 +94,9 @@ func (s *Store) shardOf(runID string, e entity) (*job.Shard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading shard %d of run %s: %w", n, runID, err)
 	}
-	return &job.Shard{RunID: runID, Number: n, Executions: executions, Closed: e.flag("Closed"), Claim: claimOf(e)}, nil
+	return &job.Shard{
+		RunID: runID, Number: n, Part: e.int("Part"), Executions: executions, Closed: e.flag("Closed"), Claim: claimOf(e),
+	}, nil
 }
 
 // Shard reads one shard.

@@ -1,0 +1,163 @@
+package job
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/twinquery"
+)
+
+// Part is a piece of a run's target. Its devices are selected after those of the parts before it; a device that an earlier part has
+// selected too is done there.
+type Part struct {
+	// Filter narrows the job's condition, "" for none. A job with a list of devices has no filter.
+	Filter string `json:",omitempty"`
+	// DeviceIDs are the part, instead of condition or list of the job.
+	DeviceIDs []string `json:",omitempty"`
+	// Label is the value that the part's devices have in common, as JSON; "" for none.
+	Label string `json:",omitempty"`
+	// At is when the part may be selected; zero is at once.
+	At time.Time `json:",omitzero"`
+}
+
+// Parts are those of one run, made when its selection begins and the same until its end.
+type Parts struct {
+	List []Part
+	Done bool // List is made
+	// Values are the different values of the path that the target is divided by, each once, as far as they are known before Done; Next
+	// is the continuation of the query for them.
+	Values []string `json:",omitempty"`
+	Next   string   `json:",omitempty"`
+}
+
+// Limits of what a target is divided by.
+const (
+	MaxParts       = 1000 // different values of a path among the devices of a run
+	MaxPathChars   = 256
+	MaxLabelBytes  = 256  // of a value, as JSON
+	MaxParted      = 7000 // characters of a condition that is divided
+	maxFilterChars = twinquery.MaxConditionLength - MaxParted - 20
+)
+
+// Divided reports whether runs of the job have parts.
+func (d *Definition) Divided() bool { return d.GroupPath() != "" }
+
+// GroupPath is the path whose values divide the target, "" for none.
+func (d *Definition) GroupPath() string {
+	if d.Rollout == nil {
+		return ""
+	}
+	return d.Rollout.OrderBy
+}
+
+// Divide makes the parts of a run from the values of GroupPath that its devices have, as JSON; "" stands for none. The error says
+// that they are too many.
+func (d *Definition) Divide(values []string) ([]Part, error) {
+	text := d.GroupPath()
+	if text == "" {
+		return []Part{{}}, nil
+	}
+	path, err := twinquery.ParsePath(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading the path %s: %w", text, err)
+	}
+	values = slices.Clone(values)
+	slices.SortFunc(values, compareValues)
+	values = slices.Compact(values)
+	if len(values) > MaxParts {
+		return nil, fmt.Errorf("the devices have more than %d different values of %s", MaxParts, text)
+	}
+	parts := make([]Part, 0, len(values)+1)
+	rest := false
+	for _, v := range values {
+		if len(v) == 0 {
+			continue
+		}
+		filter, ok := path.Is(json.RawMessage(v))
+		if !ok || len(v) > MaxLabelBytes || len(filter) > maxFilterChars {
+			rest = true
+			continue
+		}
+		parts = append(parts, Part{Filter: filter, Label: v})
+	}
+	last := Part{Filter: path.Missing()}
+	if rest { // null, an object, an array or a long text, with which no condition compares: all that no other part has
+		last = Part{}
+	}
+	return append(parts, last), nil
+}
+
+// compareValues orders JSON values: booleans, then numbers, then strings, then others.
+func compareValues(a, b string) int {
+	x, y := kindOf(a), kindOf(b)
+	return cmp.Or(cmp.Compare(x.rank, y.rank), cmp.Compare(x.number, y.number), cmp.Compare(x.text, y.text))
+}
+
+type valueKind struct {
+	rank   int
+	number float64
+	text   string
+}
+
+func kindOf(raw string) valueKind {
+	var v any
+	if err := json.Unmarshal([]byte(raw), &v); err != nil {
+		return valueKind{rank: 4}
+	}
+	switch v := v.(type) {
+	case bool:
+		return valueKind{rank: 0, text: raw}
+	case float64:
+		return valueKind{rank: 1, number: v, text: raw}
+	case string:
+		return valueKind{rank: 2, text: v}
+	}
+	return valueKind{rank: 3, text: raw}
+}
+
+// twinPath reads the path of a tag or property, "" when absent.
+func (o *object) twinPath(name string) string {
+	text := o.text(name)
+	if !o.has(name) {
+		return ""
+	}
+	path, err := twinquery.ParsePath(text)
+	switch {
+	case err != nil:
+		o.fault(name, o.members[name], err.Error())
+		return ""
+	case len([]rune(text)) > MaxPathChars:
+		o.fault(name, o.members[name], fmt.Sprintf("must have at most %d characters", MaxPathChars))
+	}
+	return path.String()
+}
+
+// ofList is the policy without what takes queries of the hub, for a job with a list of devices.
+func (p *Rollout) ofList() *Rollout {
+	c := p.Clone()
+	if c != nil {
+		c.OrderBy = ""
+	}
+	return c
+}
+
+// divisible refuses targets that cannot be divided by a path.
+func (o *object) divisible(def *Definition) {
+	const name = "rollout.orderBy"
+	if def.GroupPath() == "" {
+		return
+	}
+	if def.DeviceIDs != nil {
+		o.fault(name, nil, "goes with queryCondition only: the hub groups the devices of a query")
+		return
+	}
+	if len([]rune(def.QueryCondition)) > MaxParted {
+		o.fault("queryCondition", nil, fmt.Sprintf("must have at most %d characters with %s", MaxParted, name))
+	}
+	if c, err := twinquery.ParseCondition(def.QueryCondition); err == nil && c.Source == twinquery.Modules {
+		o.fault(name, nil, "goes with devices only: the hub does not group modules")
+	}
+}
