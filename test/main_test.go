@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/fleetjobs/fleetjobs/internal/azurite/azuritetest"
 	"github.com/fleetjobs/fleetjobs/internal/devstack"
 )
 
@@ -40,7 +41,7 @@ func start(t *testing.T, opts devstack.Options) *stack {
 	s, err := devstack.Start(t.Context(), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return &stack{Stack: s, t: t, log: log}
+	return &stack{Stack: s, t: t, log: log, late: azuritetest.Late(t, s.StorageConnectionString)}
 }
 
 // tail gives the last n lines.
@@ -53,6 +54,8 @@ type stack struct {
 	*devstack.Stack
 	t   *testing.T
 	log *output // of all parts
+	// late is how late the effect of something may have been because the machine is busy.
+	late func() time.Duration
 }
 
 // answer is one HTTP answer of the API.
