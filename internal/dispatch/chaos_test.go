@@ -39,7 +39,7 @@ func TestARunInTurmoil(t *testing.T) {
 			random.Shuffle(len(w.hub.devices), func(i, j int) { w.hub.devices[i], w.hub.devices[j] = w.hub.devices[j], w.hub.devices[i] })
 			lost := 0
 			w.hub.query = func(continuation string) error {
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(5 * time.Millisecond) // a hub that takes its time
 				switch n := random.IntN(40); {
 				case n == 0 && continuation != "" && lost < 3:
 					lost++
@@ -72,6 +72,7 @@ func TestARunInTurmoil(t *testing.T) {
 			for device := range executions {
 				require.Equal(t, 1, w.hub.called(device), device)
 			}
+			w.calls.Wait() // for copies of messages
 			require.Empty(t, w.current().d.slots)
 			t.Logf("%d turns", turns.Load())
 		})
