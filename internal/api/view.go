@@ -81,6 +81,7 @@ type jobView struct {
 	Rollout             *job.Rollout   `json:"rollout,omitempty"`
 	RolloutStatus       *rolloutView   `json:"rolloutStatus,omitempty"`
 	MaxDevices          int            `json:"maxDevices,omitempty"`
+	Placeholders        bool           `json:"placeholders,omitempty"`
 	Version             int            `json:"version"`
 	CreatedBy           job.Principal  `json:"createdBy,omitzero"`
 
@@ -110,7 +111,7 @@ func (s state) view() *jobView {
 		Notifications: s.rec.Notifications.Redacted(), Deliveries: deliveryViews(s.rec.Deliveries),
 		FailurePolicy: s.rec.FailurePolicy, RerunOf: s.rec.RerunOf,
 	}
-	v.MaxDevices, v.Version = s.rec.MaxDevices, s.rec.Version(s.run)
+	v.MaxDevices, v.Placeholders, v.Version = s.rec.MaxDevices, s.rec.Placeholders, s.rec.Version(s.run)
 	v.Rollout, v.RolloutStatus = s.rollout()
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}

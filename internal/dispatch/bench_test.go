@@ -34,6 +34,7 @@ func callShard(tb testing.TB) func() {
 	d := New(&tablestore.Store{}, nil, instantHub{json.RawMessage(`{"ok":true}`)}, Options{Logger: slog.New(slog.DiscardHandler)})
 	op, err := methodOperation(d.lanes[0].hub, &job.Method{Name: "reboot", Payload: json.RawMessage(`{"delay":3}`), ResponseTimeoutInSeconds: 30}, job.FailurePolicy{}.Judge)
 	require.NoError(tb, err)
+	op.lane = d.lanes[0]
 	devices := make([]string, job.ShardSize)
 	for i := range devices {
 		devices[i] = fmt.Sprintf("device-%04d", i)

@@ -35,6 +35,7 @@ func (p *planner) cut(n int) ([]*job.Shard, place) {
 		s := newShard(p.run.ID, p.plan.Shards+len(shards), p.pending[taken:end])
 		s.Part = part
 		p.run.Delay(s)
+		p.known.move(s)
 		shards = append(shards, s)
 		taken = end
 	}

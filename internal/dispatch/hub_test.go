@@ -25,6 +25,7 @@ type testHub struct {
 	first   time.Time
 	answer  func(id string, call int) (iothub.MethodResult, error)
 	query   func(continuation string) error
+	sent    func(id string, body []byte)               // what the hub gets for a device
 	slow    func(ctx context.Context, id string) error // before a call is answered; nil is at once
 }
 
@@ -42,7 +43,7 @@ func (h *testHub) populate(n int) {
 	}
 }
 
-func (h *testHub) InvokeMethod(ctx context.Context, id string, _ *iothub.Method) (iothub.MethodResult, error) {
+func (h *testHub) InvokeMethod(ctx context.Context, id string, m *iothub.Method) (iothub.MethodResult, error) {
 	h.mu.Lock()
 	h.calls[id]++
 	n := h.calls[id]
@@ -50,6 +51,9 @@ func (h *testHub) InvokeMethod(ctx context.Context, id string, _ *iothub.Method)
 		h.first = time.Now()
 	}
 	answer := h.answer
+	if h.sent != nil && m != nil {
+		h.sent(id, m.Body())
+	}
 	h.mu.Unlock()
 	if h.slow != nil {
 		if err := h.slow(ctx, id); err != nil {
@@ -59,7 +63,12 @@ func (h *testHub) InvokeMethod(ctx context.Context, id string, _ *iothub.Method)
 	return answer(id, n)
 }
 
-func (h *testHub) UpdateTwin(ctx context.Context, id string, _ *iothub.TwinPatch) error {
+func (h *testHub) UpdateTwin(ctx context.Context, id string, p *iothub.TwinPatch) error {
+	if h.sent != nil {
+		h.mu.Lock()
+		h.sent(id, p.Body())
+		h.mu.Unlock()
+	}
 	_, err := h.InvokeMethod(ctx, id, nil)
 	return err
 }

@@ -38,7 +38,7 @@ func (p *planner) store(ctx context.Context, all, release bool) error {
 	p.sortByDelay()
 	for {
 		waiting := p.shards()
-		n, mine := min(planShards, waiting), 0
+		n, mine := min(p.writable(), waiting), 0
 		if p.opens() && !p.run.Jittered() {
 			mine = p.local.reserve(n)
 		}

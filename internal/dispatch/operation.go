@@ -11,9 +11,14 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
+// call is what is done to one device.
+type call func(ctx context.Context, deviceID string) (job.Outcome, error)
+
 // operation is what a run does to each device; its body is encoded once.
 type operation struct {
-	do   func(ctx context.Context, deviceID string) (job.Outcome, error)
+	do call
+	// bind gives the call of one device, or the outcome of one that can not be called; nil where all get the same.
+	bind func(e *job.Execution) (call, job.Outcome)
 	kind pace.Operation // whose allowance a call uses
 	cost int            // how much of it
 	lane *lane
@@ -46,13 +51,22 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 
 // callOf prepares what a job does to each device.
 func callOf(hub Hub, rec *job.Record) (*operation, error) {
-	switch rec.Type {
-	case job.TypeMethod:
-		return methodOperation(hub, rec.Method, rec.Judge)
-	case job.TypeTwin:
-		return twinOperation(hub, rec.UpdateTwin)
+	op, err := operationOf(hub, &rec.Definition, rec.Judge)
+	if err != nil || !rec.Placeholders {
+		return op, err
 	}
-	return nil, fmt.Errorf("job %s: type %q is not known", rec.JobID, rec.Type)
+	op.bind, err = binder(hub, rec)
+	return op, err
+}
+
+func operationOf(hub Hub, def *job.Definition, judge judgement) (*operation, error) {
+	switch def.Type {
+	case job.TypeMethod:
+		return methodOperation(hub, def.Method, judge)
+	case job.TypeTwin:
+		return twinOperation(hub, def.UpdateTwin)
+	}
+	return nil, fmt.Errorf("job %s: type %q is not known", def.JobID, def.Type)
 }
 
 // record reads the job of a run, or the record that a recurring job's run has of its own. A job that was deleted and created
@@ -72,7 +86,10 @@ func (d *Dispatcher) record(ctx context.Context, run *job.Run) (*job.Record, err
 	return rec, nil
 }
 
-func methodOperation(hub Hub, m *job.Method, judge func(status int, answer []byte) job.Outcome) (*operation, error) {
+// judgement says what a device's answer means.
+type judgement func(status int, answer []byte) job.Outcome
+
+func methodOperation(hub Hub, m *job.Method, judge judgement) (*operation, error) {
 	method, err := iothub.NewMethod(m.Name, m.Payload,
 		time.Duration(m.ResponseTimeoutInSeconds)*time.Second, time.Duration(m.ConnectTimeoutInSeconds)*time.Second)
 	if err != nil {

@@ -21,11 +21,11 @@ const (
 
 // page is what a source gave: devices of a part and the continuation after them, or why there are none.
 type page struct {
-	part    int
-	devices []string
-	next    place
-	last    bool // nothing comes after it
-	err     error
+	found
+	part int
+	next place
+	last bool // nothing comes after it
+	err  error
 }
 
 // reader reads a target's pages ahead of the planner that stores them.
@@ -47,9 +47,8 @@ type reader struct {
 func (r *reader) read(ctx context.Context, at place, out chan<- page) {
 	for {
 		got := page{part: at.part}
-		var next string
 		if got.err = r.open(at); got.err == nil {
-			got.devices, next, got.err = r.ask(ctx, at.token)
+			got.found, got.err = r.ask(ctx, at.token)
 		}
 		if wait, ok := r.patient(got.err); ok {
 			if sleep(ctx, wait) != nil {
@@ -57,7 +56,7 @@ func (r *reader) read(ctx context.Context, at place, out chan<- page) {
 			}
 			continue
 		}
-		got.next, got.last = r.target.after(at.part, next)
+		got.next, got.last = r.target.after(at.part, got.found.next)
 		select {
 		case out <- got:
 		case <-ctx.Done():
@@ -83,18 +82,18 @@ func (r *reader) open(at place) (err error) {
 }
 
 // ask reads the devices after token, again a few times while the hub fails.
-func (r *reader) ask(ctx context.Context, token string) ([]string, string, error) {
+func (r *reader) ask(ctx context.Context, token string) (found, error) {
 	for attempt := 1; ; attempt++ {
 		if err := r.turn(ctx); err != nil {
-			return nil, "", err
+			return found{}, err
 		}
-		devices, next, err := r.try(ctx, token)
+		got, err := r.try(ctx, token)
 		kind := iothub.KindOf(err)
 		if err == nil || attempt >= r.d.opts.Attempts || kind != iothub.ServerError && kind != iothub.Lost {
-			return devices, next, err
+			return got, err
 		}
 		if err := sleep(ctx, r.d.opts.RetryDelay); err != nil {
-			return nil, "", err
+			return found{}, err
 		}
 	}
 }
@@ -128,15 +127,15 @@ func (r *reader) turn(ctx context.Context) error {
 }
 
 // try gives up a query that takes longer than half a lease.
-func (r *reader) try(ctx context.Context, token string) ([]string, string, error) {
+func (r *reader) try(ctx context.Context, token string) (found, error) {
 	within := r.d.opts.Lease / 2
 	limited, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	devices, next, err := r.source(limited, token)
+	got, err := r.source(limited, token)
 	if iothub.KindOf(err) == iothub.Canceled && ctx.Err() == nil {
 		err = &iothub.Error{Kind: iothub.Lost, Op: iothub.OpQuery, Message: fmt.Sprintf("no answer within %s", within), Sent: true}
 	}
-	return devices, next, err
+	return got, err
 }
 
 // patient reports whether to wait for a throttled hub within the stretch, and how long: a new stretch would have to recall

@@ -150,10 +150,10 @@ func (p *planner) values(ctx context.Context, r *reader, path, continuation stri
 	}
 	r.metered = true
 	for {
-		values, next, err = r.ask(ctx, continuation)
+		got, err := r.ask(ctx, continuation)
 		wait, patient := r.patient(err)
 		if !patient {
-			return values, next, err
+			return got.devices, got.next, err
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return nil, "", err
@@ -171,10 +171,10 @@ func (t *target) groups(path string) (source, error) {
 	if _, err := twinquery.ParseQuery(text); err != nil {
 		return nil, fmt.Errorf("%w: grouping by %s: %w", errTarget, path, err)
 	}
-	return func(ctx context.Context, continuation string) ([]string, string, error) {
+	return func(ctx context.Context, continuation string) (found, error) {
 		page, err := t.d.lane(t.hub).hub.QueryPage(ctx, text, continuation, job.ShardSize)
 		if err != nil {
-			return nil, "", err
+			return found{}, err
 		}
 		values := make([]string, len(page.Rows))
 		for i, raw := range page.Rows {
@@ -182,10 +182,10 @@ func (t *target) groups(path string) (source, error) {
 				Label json.RawMessage `json:"label"`
 			}
 			if err := json.Unmarshal(raw, &row); err != nil {
-				return nil, "", fmt.Errorf("%w: reading a row of the grouped query: %w", errTarget, err)
+				return found{}, fmt.Errorf("%w: reading a row of the grouped query: %w", errTarget, err)
 			}
 			values[i] = string(row.Label)
 		}
-		return values, page.Continuation, nil
+		return found{devices: values, next: page.Continuation}, nil
 	}, nil
 }

@@ -80,6 +80,7 @@ type planner struct {
 	seen     seen
 	suspects []string      // selected, perhaps for the second time
 	pending  []string      // selected and not stored
+	known    values        // of those, for the job's placeholders
 	part     int           // of the target, that the last page belongs to
 	stints   []stint       // parts before it that pending devices belong to
 	marks    []mark        // continuations after some of pending
@@ -196,6 +197,7 @@ func (p *planner) take(ctx context.Context, got page) error {
 	if err := p.turnTo(ctx, got.part); err != nil {
 		return err
 	}
+	p.known.add(got.values)
 	for _, id := range got.devices {
 		if p.seen.add(p.d.store.Fingerprint(p.run.ID, id)) {
 			p.suspects = append(p.suspects, id)

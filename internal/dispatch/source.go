@@ -12,8 +12,15 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/twinquery"
 )
 
-// source gives a run's devices, or modules as job.TargetID names them, in stretches. next is the continuation after them, "" after the last.
-type source func(ctx context.Context, continuation string) (devices []string, next string, err error)
+// source gives a run's devices, or modules as job.TargetID names them, in stretches.
+type source func(ctx context.Context, continuation string) (found, error)
+
+// found are devices of a target.
+type found struct {
+	devices []string
+	values  map[string][]byte // for the job's placeholders, by device; nil without
+	next    string            // the continuation after them, "" after the last
+}
 
 // errTarget marks a target that can not be read and never will be.
 var errTarget = errors.New("the target is not readable")
@@ -34,9 +41,9 @@ func (t *target) source(part int) (source, bool, error) {
 	}
 	switch {
 	case p.DeviceIDs != nil:
-		return func(context.Context, string) ([]string, string, error) { return p.DeviceIDs, "", nil }, false, nil
+		return t.listed(func(context.Context, string) (found, error) { return found{devices: p.DeviceIDs}, nil })
 	case t.rec.ListChunks > 0:
-		return t.d.listSource(t.rec), false, nil
+		return t.listed(t.d.listSource(t.rec))
 	}
 	condition, err := t.condition(p.Filter)
 	if err != nil {
@@ -78,28 +85,30 @@ func (t *target) opensAt(part int) time.Time {
 
 // querySource gives the devices that a condition matches.
 func (t *target) querySource(condition *twinquery.Condition) source {
-	text := selection(condition)
-	return func(ctx context.Context, continuation string) ([]string, string, error) {
+	paths := t.rec.ParameterPaths()
+	text := selection(condition, paths...)
+	return func(ctx context.Context, continuation string) (found, error) {
 		page, err := t.d.lane(t.hub).hub.QueryPage(ctx, text, continuation, job.ShardSize)
 		if err != nil {
-			return nil, "", err
+			return found{}, err
 		}
 		devices, err := targetIDs(page.Rows, condition.Source)
 		if err != nil {
-			return nil, "", fmt.Errorf("%w: %w", errTarget, err)
+			return found{}, fmt.Errorf("%w: %w", errTarget, err)
 		}
-		return devices, page.Continuation, nil
+		values, err := valuesOf(devices, page.Rows, len(paths))
+		return found{devices: devices, values: values, next: page.Continuation}, err
 	}
 }
 
 // listSource reads the rows of an explicit target; the continuation is the number of the next row.
 func (d *Dispatcher) listSource(rec *job.Record) source {
-	return func(ctx context.Context, continuation string) ([]string, string, error) {
+	return func(ctx context.Context, continuation string) (found, error) {
 		n := 0
 		if continuation != "" {
 			var err error
 			if n, err = strconv.Atoi(continuation); err != nil {
-				return nil, "", fmt.Errorf("run %s: continuation %q is not a number: %w", rec.RunID, continuation, err)
+				return found{}, fmt.Errorf("run %s: continuation %q is not a number: %w", rec.RunID, continuation, err)
 			}
 		}
 		devices, err := d.store.List(ctx, rec.ListID(), n)
@@ -107,18 +116,22 @@ func (d *Dispatcher) listSource(rec *job.Record) source {
 			err = fmt.Errorf("%w: %w", errTarget, err)
 		}
 		if err != nil || n+1 >= rec.ListChunks {
-			return devices, "", err
+			return found{devices: devices}, err
 		}
-		return devices, strconv.Itoa(n + 1), nil
+		return found{devices: devices, next: strconv.Itoa(n + 1)}, nil
 	}
 }
 
-// selection gives the query for the ids of what a condition selects.
-func selection(c *twinquery.Condition) string {
-	if c.Source == twinquery.Modules {
-		return c.Query("deviceId, moduleId")
+// selection gives the query for the ids of what a condition selects, and for what paths say of it.
+func selection(c *twinquery.Condition, paths ...string) string {
+	return c.Query(job.Projection(idsOf(c.Source), paths))
+}
+
+func idsOf(from twinquery.Source) string {
+	if from == twinquery.Modules {
+		return "deviceId, moduleId"
 	}
-	return c.Query("deviceId")
+	return "deviceId"
 }
 
 // targetIDs reads the rows of a selection. Some versions of the hub spell the key DeviceId.

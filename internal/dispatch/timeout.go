@@ -10,13 +10,13 @@ import (
 )
 
 // limited makes one call, for as long as the job lets a call take.
-func (w *worker) limited(ctx context.Context, deviceID string) (job.Outcome, error) {
+func (w *worker) limited(ctx context.Context, deviceID string, do call) (job.Outcome, error) {
 	if w.op.limit == 0 {
-		return w.attempt(ctx, deviceID)
+		return w.attempt(ctx, deviceID, do)
 	}
 	limited, cancel := context.WithTimeout(ctx, w.op.limit)
 	defer cancel()
-	outcome, err := w.attempt(limited, deviceID)
+	outcome, err := w.attempt(limited, deviceID, do)
 	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
 		text := fmt.Appendf(nil, "no answer within %s, the job's timeout.inProgress", w.op.limit)
 		return job.Outcome{State: job.TimedOut, Reason: job.ProgressTimedOut, Answer: text}, nil

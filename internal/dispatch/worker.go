@@ -125,7 +125,7 @@ func (w *worker) running(ctx context.Context, probe bool) bool {
 // callAll starts a call for each device that has no final state. A probe calls one first, and the others only when that
 // one got through.
 func (w *worker) callAll(ctx, starting context.Context, probe bool) {
-	todo := w.todo(probe)
+	todo := w.callable(w.todo(probe))
 	if probe && len(todo) > 0 {
 		w.call(ctx, starting, todo[0])
 		w.mu.Lock()
@@ -155,6 +155,10 @@ func (w *worker) callAll(ctx, starting context.Context, probe bool) {
 // call makes attempts on one device until its outcome stands or the slice stops.
 func (w *worker) call(ctx, starting context.Context, i int) {
 	e := &w.shard.Executions[i]
+	do := w.op.do
+	if w.op.bind != nil {
+		do, _ = w.op.bind(e)
+	}
 	for {
 		wait, err := w.enter(starting)
 		if err != nil {
@@ -169,7 +173,7 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 			return
 		}
 		w.update(func() { w.begin(e, started) })
-		outcome, err := w.limited(ctx, e.DeviceID)
+		outcome, err := w.limited(ctx, e.DeviceID, do)
 		v := final
 		if err != nil {
 			v, outcome = judge(err)
@@ -192,14 +196,14 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 
 // attempt makes one call. A panic in it is that call's error: in a goroutine of its own it would end the process, and every
 // neighbour with it.
-func (w *worker) attempt(ctx context.Context, deviceID string) (outcome job.Outcome, err error) {
+func (w *worker) attempt(ctx context.Context, deviceID string, do call) (outcome job.Outcome, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			w.log.ErrorContext(ctx, "calling a device panicked", "device", deviceID, "panic", v, "stack", string(debug.Stack()))
 			err = fmt.Errorf("calling the device: panic: %v", v)
 		}
 	}()
-	return w.op.do(ctx, deviceID)
+	return do(ctx, deviceID)
 }
 
 // settle stores in memory what an attempt came to and reports whether the device is done with for this slice.

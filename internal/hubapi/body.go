@@ -63,7 +63,7 @@ func ParseJob(body []byte, id string, now time.Time) (job.Definition, error) {
 		// See https://github.com/Azure/azure-iot-sdk-csharp/issues/1680.
 		return job.Definition{}, &failure{status: http.StatusPreconditionFailed, name: "PreconditionFailed", text: "PreconditionFailed"}
 	}
-	native := map[string]any{"jobId": id, "queryCondition": q.Condition}
+	native := map[string]any{"jobId": id, "queryCondition": q.Condition, "placeholders": false} // the hub knows none
 	if !start.IsZero() {
 		native["startTime"] = start.Format(time.RFC3339Nano)
 	}

@@ -60,6 +60,9 @@ func NewMethod(name string, payload json.RawMessage, responseTimeout, connectTim
 	return &Method{body: b.Bytes(), wait: time.Duration(response+connect) * time.Second}, nil
 }
 
+// Body is the request as the hub gets it.
+func (m *Method) Body() []byte { return m.body }
+
 func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 // TwinPatch is a change of tags and desired properties, encoded once and shared by all devices.
@@ -94,6 +97,9 @@ func NewTwinPatch(tags, desired json.RawMessage) (*TwinPatch, error) {
 	b.WriteByte('}')
 	return &TwinPatch{body: b.Bytes()}, nil
 }
+
+// Body is the request as the hub gets it.
+func (p *TwinPatch) Body() []byte { return p.body }
 
 func isObject(raw json.RawMessage) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) && json.Valid(raw)

@@ -23,7 +23,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		return Definition{}, faults
 	}
 	o.only(append(failureMembers(), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "queryCondition", "deviceIds", "startTime",
-		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs")...)
+		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs", "placeholders")...)
 	def := Definition{
 		JobID:                     o.text("jobId"),
 		Type:                      Type(o.text("type")),
@@ -47,6 +47,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 	o.target(&def)
 	o.jitter(&def)
 	o.divisible(&def)
+	o.placeholders(&def)
 	if len(faults) > 0 {
 		return Definition{}, faults
 	}
@@ -96,9 +97,7 @@ func (o *object) method() *Method {
 	if call.Payload != nil {
 		call.Payload = compact(call.Payload)
 	}
-	if len(call.Payload) > MaxMethodPayload {
-		m.fault("payload", nil, fmt.Sprintf("has %d bytes; IoT Hub takes at most %d", len(call.Payload), MaxMethodPayload))
-	}
+	m.payloadSize("payload", call.Payload)
 	return call
 }
 

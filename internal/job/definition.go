@@ -46,6 +46,8 @@ type Definition struct {
 	MaxDevices int `json:"maxDevices,omitempty"`
 	// Hubs is where the job works, nil for the default hub.
 	Hubs *Hubs `json:"hubs,omitempty"`
+	// Placeholders says that strings of the payload or the patches hold placeholders for what each device's twin says.
+	Placeholders bool `json:"placeholders,omitempty"`
 	// RerunOf is the run whose devices a rerun does again; nobody can ask for it in a definition.
 	RerunOf *RerunOf `json:"rerunOf,omitempty"`
 }

@@ -240,6 +240,8 @@ var limits = []limit{
 	{"MaxTwinInteger", "an integer of a patch, greatest", fmt.Sprint(job.MaxTwinInteger)},
 	{"MaxStartAhead", "`startTime` from now", fmt.Sprintf("%d days; a time that has passed means now", int(job.MaxStartAhead.Hours()/24))},
 	{"MaxExecutionSecs", "`maxExecutionTimeInSeconds`", "1 to " + seconds(job.MaxExecutionSecs) + ", no limit unless given"},
+	{"MaxParameters", "twin paths of placeholders", fmt.Sprintf("%d different ones", job.MaxParameters)},
+	{"MaxParameterBytes", "values of a device for placeholders, together, as JSON", fmt.Sprintf("%d KiB", job.MaxParameterBytes>>10)},
 	{"MaxDevices", "`maxDevices`", fmt.Sprintf("1 to %d, all unless given", job.MaxDevices)},
 	{"MaxRatePerMinute", "`rollout.maximumPerMinute`, `rollout.exponentialRate.baseRatePerMinute`", fmt.Sprintf("1 to %d devices a minute", job.MaxRatePerMinute)},
 	{"MinIncrementFactor", "`rollout.exponentialRate.incrementFactor`, least", fmt.Sprint(job.MinIncrementFactor)},
@@ -294,7 +296,7 @@ func seconds(n int) string { return fmt.Sprintf("%d s", n) }
 func TestDocsOfLimitsHoldEveryConstant(t *testing.T) {
 	t.Parallel()
 	inCode := map[string]bool{}
-	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go"} {
+	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go", "parameters.go"} {
 		names, _ := constants(t, file)
 		for _, name := range names {
 			inCode[name] = !strings.HasPrefix(name, "Type")

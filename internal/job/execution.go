@@ -33,6 +33,9 @@ type Execution struct {
 	Answer []byte
 	// Truncated says that Answer was cut.
 	Truncated bool
+	// Values are what the hub said of the device when it was selected, for the job's placeholders, as ReadValues gives them; nil
+	// without placeholders, and once the state is final.
+	Values []byte
 }
 
 // Outcome is the end of one attempt.
@@ -77,7 +80,7 @@ func (e *Execution) End(o Outcome, now time.Time) {
 		return
 	}
 	e.State, e.Reason, e.StatusCode, e.EndedAt = o.State, o.Reason, o.StatusCode, now
-	e.NextAttemptAt = time.Time{}
+	e.NextAttemptAt, e.Values = time.Time{}, nil
 	e.Answer, e.Truncated = cut(o.Answer)
 }
 

@@ -150,6 +150,8 @@ const (
 	ProgressTimedOut         // the call took longer than the job's timeout.inProgress; the device may have executed
 	OutcomeUnknown           // the worker that called it died; the device may have executed and is not called again
 	ExecutionCanceled        // a person cancelled this device's execution before it was called, or called again
+	MissingParameter         // the device's twin has no value for a placeholder of the job; the device was not called
+	InvalidParameter         // with the device's values the payload or patch breaks a limit; the device was not called
 	reasons
 )
 
@@ -157,6 +159,7 @@ var reasonNames = [reasons]string{
 	"", "deviceOffline", "deviceNotFound", "deviceNoAnswer", "deviceError", "unreadableAnswer", "requestRejected",
 	"hubError", "connectionLost", "notStarted", "jobCanceled", "abandoned", "jobAborted",
 	"deviceRejected", "startTimedOut", "progressTimedOut", "outcomeUnknown", "executionCanceled",
+	"missingParameter", "invalidParameter",
 }
 
 // String gives the API's word for r; NoReason is "".

@@ -25,6 +25,7 @@ const (
 	unpackedLimit  = 2 << 20 // far above ShardSize executions with the longest answers
 	flagTruncated  = 1
 	flagWaiting    = 2 // the time of the next attempt follows the answer
+	flagValues     = 4 // the values for placeholders follow that
 
 	// Milliseconds of the years 1 to 9999, without the instant of the zero time.
 	firstTime = -62_135_596_799_999
@@ -79,6 +80,9 @@ func encodeExecutions(executions []job.Execution) []byte {
 		if !e.NextAttemptAt.IsZero() {
 			flags |= flagWaiting
 		}
+		if e.Values != nil {
+			flags |= flagValues
+		}
 		b = append(b, byte(e.State), byte(e.Reason), flags)
 		b = binary.AppendUvarint(b, uint64(e.Attempts))
 		b, last = appendTime(b, e.StartedAt, last)
@@ -87,6 +91,9 @@ func encodeExecutions(executions []job.Execution) []byte {
 		b = appendBytes(b, e.Answer)
 		if flags&flagWaiting != 0 {
 			b, last = appendTime(b, e.NextAttemptAt, last)
+		}
+		if flags&flagValues != 0 {
+			b = appendBytes(b, e.Values)
 		}
 	}
 	return b
@@ -147,6 +154,9 @@ func decodeExecutions(b []byte) ([]job.Execution, error) {
 		e.Answer = r.bytes()
 		if flags&flagWaiting != 0 {
 			e.NextAttemptAt = r.time(&last)
+		}
+		if flags&flagValues != 0 {
+			e.Values = r.bytes()
 		}
 		if !e.State.Known() || !e.Reason.Known() {
 			return nil, fmt.Errorf("%w: unknown state or reason", errPacked)

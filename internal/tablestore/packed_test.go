@@ -37,6 +37,9 @@ func drawExecution(t *rapid.T) job.Execution {
 	if answer := rapid.SliceOf(rapid.Byte()).Draw(t, "answer"); len(answer) > 0 {
 		e.Answer = answer
 	}
+	if values := rapid.SliceOf(rapid.Byte()).Draw(t, "values"); len(values) > 0 {
+		e.Values = values
+	}
 	return e
 }
 
