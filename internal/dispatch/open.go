@@ -71,10 +71,13 @@ func (p *planner) write(ctx context.Context, n, mine int, release bool) error {
 		plan.Restarts = 0
 	}
 	plan.Part, plan.Continuation, plan.OpensAt = to.part, to.token, p.opensAt
-	plan.Done = p.done && len(p.pending) == 0
 	plan.SendAt = now.Add(p.pause)
 	plan.Claim.Until = now.Add(p.d.opts.Lease)
-	if release || plan.Done {
+	p.note(&plan)
+	if p.done && len(p.pending) == 0 {
+		p.end(&plan, now)
+	}
+	if release || plan.Complete() {
 		plan.Claim = plan.Claim.Release()
 	}
 	o := opening{p: p, plan: &plan, shards: shards, mine: mine}
@@ -83,7 +86,7 @@ func (p *planner) write(ctx context.Context, n, mine int, release bool) error {
 		p.local.release(mine)
 		return err
 	}
-	p.plan = &plan
+	p.plan, p.reads = &plan, reads{}
 	return o.start(ctx)
 }
 
