@@ -14,21 +14,38 @@ import (
 // next one continue: the run ends, no device is lost, and only devices whose outcome was not stored are called again.
 func TestAProcessMayDieAtAnyRequest(t *testing.T) {
 	t.Parallel()
+	opts := Options{
+		Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
+		Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
+		Slices: 1, // so that some shards run where they are selected, and others by messages
+	}
+	t.Run("planning", func(t *testing.T) {
+		t.Parallel()
+		dieAtEach(t, opts, 1, nil)
+	})
+	t.Run("feeding", func(t *testing.T) {
+		t.Parallel()
+		opts := opts
+		opts.Slice, opts.CallsInFlight = 200*time.Millisecond, 5 // so that several invocations open shards one after the other
+		dieAtEach(t, opts, 3, func(w *world) { slow(w, 5*time.Millisecond) })
+	})
+}
+
+func dieAtEach(t *testing.T, opts Options, step int64, prepare func(*world)) {
+	t.Helper()
 	const devices, last = 250, 50
-	step := int64(1)
 	if testing.Short() {
-		step = 7
+		step *= 7
 	}
 	for n := int64(1); n <= last; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
-				Slices: 1, // so that some shards run where they are selected, and others by messages
-			})
+			w := newWorld(t, opts)
 			w.hub.page = 60
 			w.hub.populate(devices)
+			if prepare != nil {
+				prepare(w)
+			}
 			id := w.create(lockDoor)
 			w.current().left.Store(n)
 			run := w.ended(id)

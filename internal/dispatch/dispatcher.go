@@ -116,7 +116,8 @@ type Dispatcher struct {
 	// deliveries has one for each message about deliveries that is worked on.
 	deliveries chan struct{}
 
-	planners atomic.Int32 // stretches under way
+	planners atomic.Int32 // stretches under way, and feeds
+	feeders  feeders
 	recalled recalled
 }
 
@@ -162,6 +163,8 @@ func (d *Dispatcher) Handle(ctx context.Context, in Delivery) (err error) {
 	switch m.Kind {
 	case kindPlan:
 		err = d.plan(ctx, m, in)
+	case kindFeed:
+		err = d.feed(ctx, m, in)
 	case kindShard:
 		err = d.slice(ctx, m, in)
 	case kindSupervise:

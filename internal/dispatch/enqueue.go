@@ -14,6 +14,9 @@ func (s *supervision) enqueue(ctx context.Context) error {
 	}
 	horizon := max(s.d.opts.OpenShards, 3*len(s.done))
 	room := min(horizon-len(s.open)+s.asleep(), s.plan.Shards-s.run.Enqueued)
+	if room <= 0 || s.d.fed(s.run) {
+		return nil
+	}
 	for room > 0 {
 		from := s.run.Enqueued
 		sizes, err := s.d.store.ShardSizes(ctx, s.run.ID, from, from+min(room, tablestore.MaxPerWrite))
@@ -21,7 +24,7 @@ func (s *supervision) enqueue(ctx context.Context) error {
 			return err
 		}
 		op, err := s.d.operation(ctx, s.run)
-		if err != nil || s.d.fed(s.run, op) {
+		if err != nil {
 			return err
 		}
 		g, err := s.reserve(ctx, op, sizes)
@@ -44,8 +47,8 @@ func (s *supervision) enqueue(ctx context.Context) error {
 		}
 		room -= len(sizes)
 		if len(opened) < len(sizes) {
-			return nil
+			break
 		}
 	}
-	return nil
+	return s.offer(ctx)
 }

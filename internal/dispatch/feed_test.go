@@ -32,12 +32,12 @@ func (w *world) fed(shards int) *planner {
 	plan.Shards, plan.Devices, plan.Done = shards, 2*shards, true
 	require.NoError(w.t, store.Grow(ctx, g))
 	d := w.current().d
-	op := &operation{kind: pace.Methods, cost: 1, do: func(context.Context, string) (job.Outcome, error) {
+	op := &operation{lane: d.lanes[0], kind: pace.Methods, cost: 1, do: func(context.Context, string) (job.Outcome, error) {
 		return job.Outcome{State: job.Succeeded}, nil
 	}}
-	return &planner{d: d, run: run, plan: plan, local: &local{
+	return &planner{plan: plan, feeder: feeder{d: d, run: run, stored: shards, local: &local{
 		d: d, op: op, owner: "planner", until: d.now().Add(time.Minute), freed: make(chan struct{}, 1),
-	}}
+	}}}
 }
 
 // TestAPlannerWithoutAllowanceLeavesShardsAlone: while it asked for room in the hub's allowance, which others took, they opened
@@ -67,7 +67,7 @@ func TestAPlannerWithoutAllowanceLeavesShardsAlone(t *testing.T) {
 	p := w.fed(2)
 	_, err := p.d.lanes[0].pacer.reserve(t.Context(), pace.Methods, pace.Ask{Run: p.run.ID, Costs: []int{100}}) // far more than the horizon
 	require.NoError(t, err)
-	require.NoError(t, p.feed(t.Context()))
+	require.NoError(t, p.takeNext(t.Context()))
 	shard, err := w.observer().Shard(t.Context(), p.run.ID, 0)
 	require.NoError(t, err)
 	require.True(t, shard.Closed)
@@ -95,7 +95,7 @@ func TestAPlannerKeepsItsSlotsOverAConflict(t *testing.T) {
 		}
 	}})
 	p := w.fed(4)
-	require.NoError(t, p.feed(t.Context()))
+	require.NoError(t, p.takeNext(t.Context()))
 	require.NoError(t, p.local.wait())
 	run := w.stored(p)
 	require.Equal(t, 4, run.Enqueued)
@@ -112,7 +112,7 @@ func TestAPlannerFeedsNoClosedGate(t *testing.T) {
 	p.d.lanes[0].gate.throttled(time.Now(), 10*hold)
 	require.False(t, p.local.free())
 	require.Zero(t, p.local.reserve(4))
-	require.NoError(t, p.feed(t.Context()))
+	require.NoError(t, p.takeNext(t.Context()))
 	require.NoError(t, p.local.wait())
 	require.Zero(t, p.run.Enqueued)
 	require.Zero(t, w.queue.count(kindShard))
@@ -126,7 +126,7 @@ func TestAPlannerFeedsNothingPastTheEndOfARun(t *testing.T) {
 	p := w.fed(2)
 	p.run.Deadline = time.Now().Add(-time.Second)
 	require.NoError(t, w.observer().SaveRun(t.Context(), p.run))
-	require.NoError(t, p.feed(t.Context()))
+	require.NoError(t, p.takeNext(t.Context()))
 	require.NoError(t, p.local.wait())
 	require.Zero(t, w.stored(p).Enqueued)
 	require.True(t, p.feedAt.After(time.Now()), "it does not ask again at once")
@@ -141,7 +141,7 @@ func TestAPlannersShardsKnowTheWindow(t *testing.T) {
 	prolonged := *p.run
 	p.run.OpenUntil, prolonged.OpenUntil = time.Now(), time.Now().Add(time.Hour)
 	require.NoError(t, w.observer().SaveRun(t.Context(), &prolonged))
-	require.NoError(t, p.feed(t.Context()))
+	require.NoError(t, p.takeNext(t.Context()))
 	require.NoError(t, p.local.wait())
 	shard, err := w.observer().Shard(t.Context(), p.run.ID, 1)
 	require.NoError(t, err)

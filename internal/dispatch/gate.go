@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
 // gate lets device calls of one process through: never more than its capacity at once, fewer while the hub throttles, and
@@ -21,6 +23,9 @@ type gate struct {
 	streak   int       // throttled rounds in a row
 	lowered  time.Time // when the limit was last lowered
 	waiting  []chan struct{}
+
+	window      time.Time // since when ended counts
+	ended, last int       // calls of this window, and of the one before
 }
 
 func newGate(capacity int, now func() time.Time) *gate {
@@ -70,12 +75,57 @@ func (g *gate) enter(ctx context.Context, hold time.Duration) (time.Duration, er
 	}
 }
 
-// room is how many more callers may come before those that wait are as many as the gate ever lets through at once. More would
-// be held for nothing, where another process may have room for them.
+const (
+	rateWindow  = 500 * time.Millisecond
+	mostWaiting = 10 * job.ShardSize
+)
+
+// count counts a call that ended. g.mu is held.
+func (g *gate) count() {
+	g.roll()
+	g.ended++
+}
+
+// roll begins a new window when it is time. g.mu is held.
+func (g *gate) roll() {
+	now := g.now()
+	if past := now.Sub(g.window); past >= rateWindow {
+		g.last = g.ended
+		if past >= 2*rateWindow {
+			g.last = 0
+		}
+		g.window, g.ended = now, 0
+	}
+}
+
+// rate is about how many calls end in a second.
+func (g *gate) rate() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.perSecond()
+}
+
+func (g *gate) perSecond() int {
+	g.roll()
+	return max(g.last, g.ended) * int(time.Second/rateWindow)
+}
+
+// most is how many callers are to wait at most: as many as the gate ever lets through at once, or as come through in a second if
+// that is more. Others would be held for nothing, where another process may have room for them. g.mu is held.
+func (g *gate) most() int { return max(int(g.capacity), min(g.perSecond(), mostWaiting)) }
+
+// room is how many more callers may come.
 func (g *gate) room() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return int(g.capacity) - len(g.waiting)
+	return g.most() - len(g.waiting)
+}
+
+// drained reports whether half of those who may wait have come through.
+func (g *gate) drained() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return 2*len(g.waiting) <= g.most()
 }
 
 // closed is how long no call may begin, 0 or less when calls may.
@@ -112,6 +162,7 @@ func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inFlight--
+	g.count()
 	g.streak = 0
 	if g.limit < g.capacity {
 		g.limit = min(g.capacity, g.limit+1/g.limit)

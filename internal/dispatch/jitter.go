@@ -45,7 +45,7 @@ func (p *planner) sortByDelay() {
 // openAsleep lists the shards of a run with a jitter as ones that wait, each until its first device begins: the supervision
 // wakes it, as it does for retries.
 func (o *opening) openAsleep() {
-	run := o.p.run
+	run := o.f.run
 	for _, s := range o.shards[:o.room()] {
 		size, at := len(s.Executions), s.WakeAt()
 		o.opened = append(o.opened, tablestore.Underway{Number: s.Number, Devices: size, CheckAt: at, WakeAt: at})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
@@ -21,8 +22,13 @@ type local struct {
 	freed chan struct{} // tells that a slot may be free again
 
 	calls sync.WaitGroup
+	under atomic.Int32 // shards under way
 	mu    sync.Mutex
 	errs  []error
+}
+
+func (d *Dispatcher) newLocal(op *operation, owner string) *local {
+	return &local{d: d, op: op, owner: owner, until: d.now().Add(d.opts.Slice), freed: make(chan struct{}, 1)}
 }
 
 // accepting reports whether a shard that begins now has time.
@@ -33,9 +39,9 @@ func (l *local) accepting() bool {
 // held reports whether the hub, or an abort criterion, holds calls back for longer than a worker waits.
 func (l *local) held() bool { return l.op.lane.gate.closed() > hold || l.op.guard.holds() != nil }
 
-// free reports whether there is a slot, and room for its calls.
+// free reports whether there is a slot, and room for the calls of some shards, so that one write opens several.
 func (l *local) free() bool {
-	return len(l.d.slots) < cap(l.d.slots) && l.op.lane.gate.room() > 0 && l.accepting() && !l.held()
+	return len(l.d.slots) < cap(l.d.slots) && l.op.lane.gate.drained() && l.accepting() && !l.held()
 }
 
 // reserve takes up to n free slots, as many as the gate has room for, and gives how many. Messages that wait for a slot go
@@ -73,8 +79,10 @@ func (l *local) claim(shard *job.Shard, now time.Time) {
 
 // start carries out a shard that was stored with its claim. It takes over a reserved slot.
 func (l *local) start(ctx context.Context, run *job.Run, shard *job.Shard, slot pace.Slot) {
+	l.under.Add(1)
 	l.calls.Go(func() {
 		defer l.release(1)
+		defer l.under.Add(-1)
 		if err := l.work(ctx, run, shard, slot); err != nil && !lostRace(err) {
 			l.mu.Lock()
 			defer l.mu.Unlock()

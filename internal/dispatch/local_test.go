@@ -24,37 +24,6 @@ func TestAPlannerCarriesOutWhatItHasRoomFor(t *testing.T) {
 	require.Zero(t, w.queue.count(kindShard))
 }
 
-// TestABusyPlannerLeavesShardsToOthers: what finds no free slot goes to the queue within the time of a flush.
-func TestABusyPlannerLeavesShardsToOthers(t *testing.T) {
-	t.Parallel()
-	opts := quick
-	opts.Slices = 2
-	w := newWorld(t, opts)
-	w.hub.populate(1000)
-	slow(w, 400*time.Millisecond)
-	run := w.ended(w.create(lockDoor))
-	require.Equal(t, 1000, run.Counts().Of(job.Succeeded))
-	require.GreaterOrEqual(t, w.queue.count(kindShard), 6, "two shards ran where they were selected, and perhaps two more")
-	for device := range w.executions(run) {
-		require.Equal(t, 1, w.hub.called(device), device)
-	}
-}
-
-// TestAProcessAtItsCapLeavesShardsToOthers: at the cap of calls in flight shards are not held, though slots are free.
-func TestAProcessAtItsCapLeavesShardsToOthers(t *testing.T) {
-	t.Parallel()
-	opts := quick
-	opts.CallsInFlight = 50
-	w := newWorld(t, opts)
-	w.hub.populate(1000)
-	calls := slow(w, 300*time.Millisecond)
-	id := w.create(lockDoor)
-	w.run(func(context.Context) bool { return calls.Load() > 0 && w.queue.count(kindShard) >= 5 })
-	d := w.current().d
-	require.Less(t, len(d.slots), 5, "slots taken by shards whose calls can not begin")
-	require.Equal(t, 1000, w.ended(id).Counts().Of(job.Succeeded))
-}
-
 // TestAPlannerFeedsItsFreeSlots: shards that were stored beyond the horizon do not wait for supervisions.
 func TestAPlannerFeedsItsFreeSlots(t *testing.T) {
 	t.Parallel()

@@ -20,6 +20,7 @@ type kind string
 
 const (
 	kindPlan      kind = "plan"      // select the next stretch of a run's devices
+	kindFeed      kind = "feed"      // take stored shards that nobody has opened
 	kindShard     kind = "shard"     // call the devices of a shard
 	kindSupervise kind = "supervise" // move a run on
 	kindPurge     kind = "purge"     // delete the rows of a deleted job's run
@@ -59,7 +60,7 @@ func parseMessage(body []byte) (message, error) {
 		return m, fmt.Errorf("reading a queue message: %w", err)
 	}
 	switch m.Kind {
-	case kindPlan, kindShard, kindSupervise, kindPurge, kindNotify, kindRecur:
+	case kindPlan, kindFeed, kindShard, kindSupervise, kindPurge, kindNotify, kindRecur:
 	default:
 		return m, fmt.Errorf("reading a queue message: kind %q is not known", m.Kind)
 	}

@@ -10,18 +10,6 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
-// maxFed is how many stored shards a planner opens for itself at once.
-const maxFed = 16
-
-// fedFor is how long a run counts as fed after a planner took shards for itself.
-const fedFor = 2 * time.Second
-
-// fed reports whether others would only take from a planner what the hub allows of an operation: their shards go through the
-// queue, and find this process busy when their slot comes.
-func (d *Dispatcher) fed(run *job.Run, op *operation) bool {
-	return op.lane.rates[op.kind] > 0 && d.now().Before(run.FedUntil)
-}
-
 // opens reports whether new shards can be opened as they are stored: shards are opened in order, and none waits. Those of a rollout
 // are opened by supervisions alone.
 func (p *planner) opens() bool {
@@ -71,154 +59,118 @@ func (p *planner) write(ctx context.Context, n, mine int, release bool) error {
 		plan.Restarts = 0
 	}
 	plan.Part, plan.Continuation, plan.OpensAt = to.part, to.token, p.opensAt
+	plan.Done = p.done && len(p.pending) == 0
 	plan.SendAt = now.Add(p.pause)
 	plan.Claim.Until = now.Add(p.d.opts.Lease)
-	p.note(&plan)
-	if p.done && len(p.pending) == 0 {
-		p.end(&plan, now)
-	}
-	if release || plan.Complete() {
+	if release || plan.Done {
 		plan.Claim = plan.Claim.Release()
 	}
-	o := opening{p: p, plan: &plan, shards: shards, mine: mine}
+	o := opening{f: &p.feeder, plan: &plan, was: p.plan, shards: shards, mine: mine}
 	err := o.store(ctx)
 	if err != nil {
 		p.local.release(mine)
 		return err
 	}
-	p.plan, p.reads = &plan, reads{}
+	p.plan, p.stored = &plan, plan.Shards
 	return o.start(ctx)
-}
-
-// feed opens stored shards for free slots of this process.
-func (p *planner) feed(ctx context.Context) error {
-	if err := p.refresh(ctx); err != nil {
-		return err
-	}
-	from := p.run.Enqueued
-	mine := p.local.reserve(min(maxFed, p.plan.Shards-from))
-	if p.stopped = p.run.Status != job.StatusRunning; p.stopped || mine == 0 {
-		p.local.release(mine)
-		return nil
-	}
-	if now := p.d.now(); !p.run.Calling(now) { // a supervision is about to stop or to pause the run, or to prolong its window
-		p.feedAt = now.Add(superviseEvery)
-		p.local.release(mine)
-		return nil
-	}
-	shards, err := p.d.store.Shards(ctx, p.run.ID, tablestore.ShardQuery{From: from, Max: mine, Always: -1})
-	if err != nil {
-		p.local.release(mine)
-		return err
-	}
-	o := opening{p: p, shards: shards, mine: mine}
-	err = o.store(ctx)
-	if err != nil {
-		p.local.release(mine)
-		return err
-	}
-	return o.start(ctx)
-}
-
-// refresh reads the run again.
-func (p *planner) refresh(ctx context.Context) error {
-	run, err := p.d.store.Run(ctx, p.run.ID)
-	if err == nil {
-		p.run = run
-	}
-	return err
 }
 
 // opening is one transaction that stores new shards, opens as many as can be worked on, and claims the first for the
 // process itself.
 type opening struct {
-	p      *planner
+	f      *feeder
 	plan   *job.Plan // nil when the shards are stored already
+	was    *job.Plan // as this planner left it
 	shards []*job.Shard
 	mine   int
 
+	costs  []int // for which grant was asked
 	grant  grant
 	opened []tablestore.Underway
 	taken  int // how many of them are carried out here
 }
 
-// store writes the opening, again when only the run was changed by somebody else meanwhile. Stored shards that can not be opened
-// are not written: who was faster may be calling their devices.
+// store writes the opening of new shards, again when only the run was changed by somebody else meanwhile.
 func (o *opening) store(ctx context.Context) error {
 	if err := o.reserve(ctx); err != nil {
 		return err
 	}
 	for {
-		o.open(o.p.d.now())
-		g := tablestore.Growth{Plan: o.plan, Shards: o.shards, Opened: o.opened}
-		switch {
-		case len(o.opened) > 0:
-			g.Run = o.p.run
-		case o.plan == nil:
-			return nil
-		}
-		err := o.p.d.store.Grow(ctx, g)
-		if g.Run == nil || !errors.Is(err, job.ErrConflict) {
+		err := o.write(ctx)
+		if len(o.opened) == 0 || !errors.Is(err, job.ErrConflict) {
 			return err
 		}
 		if mine, readErr := o.planned(ctx); readErr != nil || !mine {
 			return errors.Join(err, readErr)
 		}
-		if err := o.p.refresh(ctx); err != nil {
+		if err := o.f.refresh(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// reserve asks the hub's allowance for what can be opened. Shards that sleep ask when they wake.
+// reserve asks for slots of the hub's allowance for the shards that the run can open, once. Shards that sleep ask when they wake.
 func (o *opening) reserve(ctx context.Context) error {
-	if o.p.run.Jittered() {
+	if o.costs != nil || o.f.run.Jittered() {
 		return nil
 	}
 	sizes := make([]int, o.room())
 	for i := range sizes {
 		sizes[i] = len(o.shards[i].Executions)
 	}
+	op := o.f.local.op
+	o.costs = op.costs(sizes)
 	var err error
-	op := o.p.local.op
-	o.grant, err = op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: o.p.run.ID, Costs: op.costs(sizes)})
-	o.p.feedAt = o.grant.again
+	o.grant, err = op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: o.f.run.ID, Costs: o.costs})
+	o.f.feedAt = o.grant.again
 	return err
 }
 
-// planned reports whether the plan, if it is to be written, is still this planner's, and as it left it.
-func (o *opening) planned(ctx context.Context) (bool, error) {
-	if o.plan == nil {
-		return true, nil
+// write makes the transaction once. Without a plan and without a shard that can be opened there is none: who was faster may be
+// calling the devices of stored shards.
+func (o *opening) write(ctx context.Context) error {
+	o.open(o.f.d.now())
+	g := tablestore.Growth{Plan: o.plan, Shards: o.shards, Opened: o.opened}
+	if len(o.opened) > 0 {
+		g.Run = o.f.run
+	} else if o.plan == nil {
+		return nil
 	}
-	stored, err := o.p.d.store.Plan(ctx, o.p.run.ID)
+	if o.plan == nil {
+		g.Shards = o.shards[:o.taken] // the others are opened as they are
+	}
+	return o.f.d.store.Grow(ctx, g)
+}
+
+// planned reports whether the plan is still this planner's, and as it left it.
+func (o *opening) planned(ctx context.Context) (bool, error) {
+	stored, err := o.f.d.store.Plan(ctx, o.f.run.ID)
 	if err != nil {
 		return false, err
 	}
-	was := o.p.plan
 	o.plan.Rev = stored.Rev
-	return stored.Claim.Owner == was.Claim.Owner && stored.Shards == was.Shards && !stored.Done, nil
+	return stored.Claim.Owner == o.was.Claim.Owner && stored.Shards == o.was.Shards && !stored.Done, nil
 }
 
 // room is how many of the shards the run can open now.
 func (o *opening) room() int {
-	run := o.p.run
-	if len(o.shards) == 0 || run.Rollout != nil || !run.Calling(o.p.d.now()) || run.Enqueued != o.shards[0].Number {
+	run, d := o.f.run, o.f.d
+	if len(o.shards) == 0 || run.Rollout != nil || !run.Calling(d.now()) || run.Enqueued != o.shards[0].Number {
 		return 0
 	}
 	if run.Jittered() {
 		return len(o.shards)
 	}
 	room := o.mine
-	if o.p.shares && !o.p.d.fed(run, o.p.local.op) {
-		room += max(0, o.p.d.opts.OpenShards-(run.Enqueued-run.ClosedShards))
+	if d.opts.QueueOnly {
+		room += max(0, d.opts.OpenShards-(run.Enqueued-run.ClosedShards))
 	}
 	return min(len(o.shards), room)
 }
 
 // open lists the shards that the run can take, claims those that are carried out here, and counts them in the run.
 func (o *opening) open(now time.Time) {
-	run, d := o.p.run, o.p.d
+	run, d, here := o.f.run, o.f.d, o.f.local
 	o.opened, o.taken = nil, 0
 	if run.Jittered() {
 		o.openAsleep()
@@ -226,20 +178,23 @@ func (o *opening) open(now time.Time) {
 	}
 	for _, s := range o.shards {
 		s.Claim = job.Claim{}
-		if o.p.local.op.once {
+		if here.op.once {
 			s.Unmark()
 		}
 	}
 	for i := range min(o.room(), len(o.grant.slots)) {
 		s, slot := o.shards[i], o.grant.slots[i]
+		size := len(s.Executions)
+		if size*here.op.cost > o.costs[i] {
+			break // the slot was reserved for another shard
+		}
 		if i < o.mine && !slot.At.After(now.Add(slotAhead)) {
-			o.p.local.claim(s, now)
-			if o.p.local.op.once {
+			here.claim(s, now)
+			if here.op.once {
 				s.Mark(now)
 			}
 			o.taken++
 		}
-		size := len(s.Executions)
 		o.opened = append(o.opened, tablestore.Underway{Number: s.Number, Devices: size, CheckAt: latest(now, slot.At).Add(d.opts.Lease)})
 		run.Live = run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
 	}
@@ -258,14 +213,14 @@ func latest(a, b time.Time) time.Time {
 
 // start carries out the claimed shards and sends the messages of the others that were opened.
 func (o *opening) start(ctx context.Context) error {
-	p := o.p
-	p.local.release(o.mine - o.taken)
+	f := o.f
+	f.local.release(o.mine - o.taken)
 	for i, s := range o.shards[:o.taken] {
-		p.local.start(ctx, p.run, s, o.grant.slots[i])
+		f.local.start(ctx, f.run, s, o.grant.slots[i])
 	}
 	var messages []message
 	for i := o.taken; i < min(len(o.opened), len(o.grant.slots)); i++ { // those that sleep have no slot
-		messages = append(messages, message{Run: p.run.ID, Shard: o.opened[i].Number}.in(o.grant.slots[i]))
+		messages = append(messages, message{Run: f.run.ID, Shard: o.opened[i].Number}.in(o.grant.slots[i]))
 	}
-	return p.d.sendShards(ctx, messages)
+	return f.d.sendShards(ctx, messages)
 }

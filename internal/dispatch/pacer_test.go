@@ -135,7 +135,7 @@ func TestALateShardTakesANewSlot(t *testing.T) {
 	opts := quick
 	opts.Rates = pace.Rates{pace.Methods: 10}
 	d := newWorld(t, opts).current().d
-	op := &operation{kind: pace.Methods, cost: 2}
+	op := &operation{lane: d.lanes[0], kind: pace.Methods, cost: 2}
 	shard := newShard("j.0", 0, []string{"a", "b", "c"})
 	m := message{Kind: kindShard, Run: "j.0"}
 	now := d.now()

@@ -40,7 +40,7 @@ func (p *planner) turnTo(ctx context.Context, part int) error {
 
 // postpone ends a stretch whose next part opens later. No message waits for that: the supervision sends one.
 func (p *planner) postpone(ctx context.Context, opensAt time.Time) error {
-	p.opensAt, p.pause, p.shares = opensAt, opensAt.Sub(p.d.now()), true
+	p.opensAt, p.pause = opensAt, opensAt.Sub(p.d.now())
 	return p.quit(ctx)
 }
 

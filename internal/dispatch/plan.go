@@ -48,7 +48,7 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 		return err
 	}
 	now := d.now()
-	if plan.OpensAt.After(now) || !admitRound(run, plan, now) {
+	if plan.OpensAt.After(now) {
 		return nil // the supervision sends a message then
 	}
 	if plan.Claim.Live(now) {
@@ -58,7 +58,7 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 	if err := d.store.SavePlan(ctx, plan); err != nil {
 		return err
 	}
-	p := &planner{d: d, run: run, plan: plan, blocked: m.Probe, until: now.Add(d.opts.Slice)}
+	p := &planner{feeder: feeder{d: d, run: run, stored: plan.Shards}, plan: plan, blocked: m.Probe, until: now.Add(d.opts.Slice - d.opts.Slice/6)}
 	if slot := m.slot(); now.Sub(slot.At) < queryLate {
 		p.slots = []pace.Slot{slot}
 	}
@@ -67,14 +67,10 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 
 // planner selects one stretch, and opens what can be worked on.
 type planner struct {
-	d       *Dispatcher
-	run     *job.Run // as it was last read or stored
+	feeder
 	plan    *job.Plan
-	local   *local
-	blocked bool // the run is blocked, and this stretch is its probe
-	stopped bool // the run wants no more devices for now
-	shares  bool // shards that find no slot here go to the queue now, for others
-	until   time.Time
+	blocked bool        // the run is blocked, and this stretch is its probe
+	until   time.Time   // the next stretch goes on from here, while what this one began is carried out
 	slots   []pace.Slot // that earlier stretches reserved for pages
 
 	seen     seen
@@ -87,11 +83,8 @@ type planner struct {
 	at       place         // continuation after pending
 	done     bool          // the source has no more, or the run has enough
 	most     int           // devices that the run takes, 0 for all
-	feedAt   time.Time     // when the hub's allowance may leave something for stored shards
 	pause    time.Duration // before the next stretch
 	opensAt  time.Time     // when the part that comes next may be selected
-	interval time.Duration // of the rounds of a continuous selection
-	reads    reads
 }
 
 // mark says that the source goes on at a place after the first n pending devices, and when their last page came.
@@ -111,8 +104,8 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	if err != nil {
 		return err
 	}
-	p.most, p.interval = rec.MaxDevices, time.Duration(rec.SelectionInterval)
-	p.local = &local{d: p.d, op: op, owner: owner, until: p.until, freed: make(chan struct{}, 1)}
+	p.most = rec.MaxDevices
+	p.local = p.d.newLocal(op, owner)
 	r := &reader{
 		d: p.d, lane: op.lane, run: p.run.ID, target: target{d: p.d, hub: p.run.Hub, rec: rec},
 		until: p.until, blocked: p.blocked, slots: p.slots,
@@ -121,8 +114,11 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	if ready && err == nil {
 		err = p.stretch(ctx, r)
 	}
+	if err == nil && (p.plan.Done || p.pause > 0) {
+		err = p.handOver(ctx)
+	}
 	err = errors.Join(err, p.local.wait())
-	if err == nil && p.plan.Complete() {
+	if err == nil && p.plan.Done {
 		_, err = p.d.advance(ctx, p.run.ID)
 	}
 	return err
@@ -130,6 +126,8 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 
 // stretch selects devices until the target is complete, the time is over, or the hub wants a pause.
 func (p *planner) stretch(ctx context.Context, r *reader) error {
+	p.d.feeders.enter(p.run.ID)
+	defer p.d.feeders.leave(p.run.ID)
 	p.d.planners.Add(1)
 	defer p.d.planners.Add(-1)
 	if err := p.recall(ctx); err != nil {
@@ -202,14 +200,11 @@ func (p *planner) take(ctx context.Context, got page) error {
 	p.known.add(got.values)
 	for _, id := range got.devices {
 		if p.seen.add(p.d.store.Fingerprint(p.run.ID, id)) {
-			if p.plan.Rounds == nil {
-				p.suspects = append(p.suspects, id)
-			}
+			p.suspects = append(p.suspects, id)
 			continue
 		}
 		p.pending = append(p.pending, id)
 	}
-	p.listed(len(got.devices))
 	p.at, p.done = got.next, got.last || p.enough()
 	p.marks = append(p.marks, mark{len(p.pending), p.at, p.d.now()})
 	return nil
@@ -233,17 +228,18 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	over := p.stopped || !now.Before(p.until)
 	waiting := len(p.pending) + len(p.suspects)
 	overdue := waiting > 0 && now.Sub(p.marks[0].at) >= p.flushAfter()
-	p.shares = over || overdue || !p.local.accepting()
 	var err error
 	switch {
-	case !p.plan.Complete() && (over || p.done && waiting == 0):
+	case !p.plan.Done && (over || p.done && waiting == 0):
 		err = p.store(ctx, true, true)
 	case overdue, waiting >= planShards*job.ShardSize, p.done && waiting > 0 && !p.local.accepting():
 		err = p.store(ctx, true, false)
-	case over || p.blocked || p.storesOnly() || !p.local.free():
+	case over || p.blocked || p.storesOnly():
+	case !p.local.free():
+		err = p.offer(ctx)
 	case !p.opens():
 		if !now.Before(p.feedAt) {
-			err = p.feed(ctx)
+			err = p.takeNext(ctx)
 		}
 	case waiting > 0 && len(p.suspects) == 0: // to look suspects up costs a read of the whole plan
 		err = p.store(ctx, false, false)
@@ -254,39 +250,32 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	if over && p.stopped {
 		return true, p.leave(ctx)
 	}
-	if over && !p.plan.Complete() {
+	if over && !p.plan.Done {
 		return true, p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
 	}
-	idle := p.storesOnly() || p.run.Enqueued >= p.plan.Shards || !p.local.accepting() || p.d.planners.Load() > maxPatient
-	return over || p.plan.Complete() && idle, nil
+	idle := p.left() == 0 || !p.local.accepting() || p.d.planners.Load() > maxPatient
+	return over || p.plan.Done && idle, nil
 }
 
 // look renews the claim and watches whether the run still wants devices.
 func (p *planner) look(ctx context.Context) error {
 	now := p.d.now()
-	if !p.plan.Complete() && p.plan.Claim.Until.Sub(now) < 2*p.d.opts.Lease/3 {
+	if !p.plan.Done && p.plan.Claim.Until.Sub(now) < 2*p.d.opts.Lease/3 {
 		p.plan.Claim.Until = now.Add(p.d.opts.Lease)
 		if err := p.d.store.SavePlan(ctx, p.plan); err != nil {
 			return err
 		}
 	}
-	run, err := p.d.runs.get(ctx, p.run.ID, runAge)
-	if err != nil {
-		return err
-	}
-	p.local.op.guard.saw(run)
-	if p.blocked || run.Status == job.StatusRunning {
+	if p.blocked {
 		return nil
 	}
-	err = p.refresh(ctx) // the first view may be old
-	p.stopped = p.run.Status != job.StatusRunning
-	return err
+	return p.feeder.look(ctx)
 }
 
 // leave ends a stretch whose run wants no more devices for now. The message of whoever lets the run go on must not wait for
 // this stretch's claim: one that came before the claim was released is replaced.
 func (p *planner) leave(ctx context.Context) error {
-	if err := p.refresh(ctx); err != nil || p.run.Status != job.StatusRunning || p.plan.Complete() {
+	if err := p.refresh(ctx); err != nil || p.run.Status != job.StatusRunning || p.plan.Done {
 		return err
 	}
 	return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
@@ -350,7 +339,6 @@ func (p *planner) failed(ctx context.Context, err error, missed pace.Slot) error
 		p.at.token = ""
 		p.marks = []mark{{len(p.pending), p.at, p.d.now()}}
 	}
-	p.shares = true
 	if err := p.store(ctx, true, true); err != nil {
 		return err
 	}
@@ -377,4 +365,15 @@ func (p *planner) unplannable(ctx context.Context, cause error) error {
 	}
 	_, err = p.d.advance(ctx, run.ID)
 	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -39,6 +39,7 @@ type world struct {
 
 	mu   sync.Mutex
 	proc *process
+	feed *process // that gets the feed messages, nil for proc
 }
 
 // process is one life of the handler. Once killed, none of its storage and hub requests leaves it.
@@ -188,6 +189,9 @@ func (w *world) run(done func(ctx context.Context) bool) {
 
 func (w *world) deliver(ctx context.Context, m *queued) {
 	p := w.current()
+	if parsed, err := parseMessage(m.body); err == nil && parsed.Kind == kindFeed && w.feed != nil {
+		p = w.feed
+	}
 	err := p.d.Handle(ctx, Delivery{Body: m.body, Owner: fmt.Sprintf("%p-%d-%d", p, m.id, m.count), Redelivered: m.count > 1})
 	if p.ctx.Err() != nil {
 		err = errKilled // the host never got the answer
@@ -353,4 +357,11 @@ func (q *testQueue) settle(m *queued, err error) {
 			return
 		}
 	}
+}
+
+// deliverAll ends the withholding of messages.
+func (q *testQueue) deliverAll() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.withheld = ""
 }

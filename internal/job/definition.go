@@ -48,7 +48,6 @@ type Definition struct {
 	Hubs *Hubs `json:"hubs,omitempty"`
 	// Placeholders says that strings of the payload or the patches hold placeholders for what each device's twin says.
 	Placeholders bool `json:"placeholders,omitempty"`
-	SelectionPolicy
 	// RerunOf is the run whose devices a rerun does again; nobody can ask for it in a definition.
 	RerunOf *RerunOf `json:"rerunOf,omitempty"`
 }
@@ -77,43 +76,40 @@ type TwinProperties struct {
 
 // Limits of a definition. docs/limits.md lists them for users.
 const (
-	MaxBodyBytes             = 16 << 20 // a list of MaxDeviceIDs ids of the longest kind fits
-	MaxDeviceIDs             = 100_000
-	MaxDeviceIDLen           = 128       // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-identity-registry
-	MaxJobIDLen              = 64        // as IoT Hub's jobId
-	MaxMethodNameLen         = 100       // not documented by IoT Hub; topics carry the name
-	MaxMethodPayload         = 128 << 10 // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling
-	MaxTagsBytes             = 8 << 10
-	MaxDesiredBytes          = 32 << 10
-	MaxPatchText             = 128 << 10 // of one patch without white space: null and empty values count nothing in a twin
-	MaxTwinKeyBytes          = 1 << 10
-	MaxTwinString            = 4 << 10
-	MinTwinInteger           = -1 << 52
-	MaxTwinInteger           = 1<<52 - 1
-	MaxTwinDepth             = 10 // objects below tags or desired
-	MinResponseSecs          = 5
-	MaxResponseSecs          = 300
-	MaxConnectSecs           = 300
-	DefaultResponse          = 30
-	MaxConditionChars        = 8000 // the whole query may have 8192
-	MaxExecutionSecs         = 366 * 24 * 3600
-	MaxStartAhead            = 10 * 366 * 24 * time.Hour
-	MaxCallbackURL           = 2048
-	MaxDevices               = 10_000_000
-	MaxRatePerMinute         = 1_000_000
-	MaxConcurrency           = 1_000_000
-	MinIncrementFactor       = 1.1
-	MaxIncrementFactor       = 5
-	MaxIncreaseDevices       = 1_000_000
-	MinBatches               = 2
-	MaxBatches               = 50
-	MaxBatchNumber           = 1_000_000
-	MaxPercentage            = 100
-	MaxObservation           = 366 * 24 * time.Hour
-	MinSelectionInterval     = time.Minute
-	MaxSelectionInterval     = 7 * 24 * time.Hour
-	DefaultSelectionInterval = 5 * time.Minute
-	MaxNoteChars             = 500 // of why somebody pauses, resumes or approves
+	MaxBodyBytes       = 16 << 20 // a list of MaxDeviceIDs ids of the longest kind fits
+	MaxDeviceIDs       = 100_000
+	MaxDeviceIDLen     = 128       // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-identity-registry
+	MaxJobIDLen        = 64        // as IoT Hub's jobId
+	MaxMethodNameLen   = 100       // not documented by IoT Hub; topics carry the name
+	MaxMethodPayload   = 128 << 10 // https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling
+	MaxTagsBytes       = 8 << 10
+	MaxDesiredBytes    = 32 << 10
+	MaxPatchText       = 128 << 10 // of one patch without white space: null and empty values count nothing in a twin
+	MaxTwinKeyBytes    = 1 << 10
+	MaxTwinString      = 4 << 10
+	MinTwinInteger     = -1 << 52
+	MaxTwinInteger     = 1<<52 - 1
+	MaxTwinDepth       = 10 // objects below tags or desired
+	MinResponseSecs    = 5
+	MaxResponseSecs    = 300
+	MaxConnectSecs     = 300
+	DefaultResponse    = 30
+	MaxConditionChars  = 8000 // the whole query may have 8192
+	MaxExecutionSecs   = 366 * 24 * 3600
+	MaxStartAhead      = 10 * 366 * 24 * time.Hour
+	MaxCallbackURL     = 2048
+	MaxDevices         = 10_000_000
+	MaxRatePerMinute   = 1_000_000
+	MaxConcurrency     = 1_000_000
+	MinIncrementFactor = 1.1
+	MaxIncrementFactor = 5
+	MaxIncreaseDevices = 1_000_000
+	MinBatches         = 2
+	MaxBatches         = 50
+	MaxBatchNumber     = 1_000_000
+	MaxPercentage      = 100
+	MaxObservation     = 366 * 24 * time.Hour
+	MaxNoteChars       = 500 // of why somebody pauses, resumes or approves
 )
 
 // Record is a stored job.
@@ -163,7 +159,7 @@ type Record struct {
 func (r *Record) NewRun() Run {
 	run := Run{
 		ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil(),
-		Rollout: NewRolling(r.Rollout), Rounds: r.newRounds(), Edits: r.Edits, Hub: r.Hubs.Single(),
+		Rollout: NewRolling(r.Rollout), Edits: r.Edits, Hub: r.Hubs.Single(),
 	}
 	if r.Occurrence != nil {
 		run.Jitter = r.Occurrence.Jitter

@@ -75,8 +75,6 @@ type Run struct {
 	Planned  int
 	Devices  int
 	PlanDone bool
-	// Rounds are those of the plan, as the last supervision saw them; nil unless the selection is continuous.
-	Rounds *Rounds `json:",omitempty"`
 
 	// Closed counts the executions of the ClosedShards shards that ended and were rolled up; Live those of open shards as
 	// the last supervision saw them. The rest of Devices waits in shards that were not enqueued yet.
@@ -84,8 +82,10 @@ type Run struct {
 	ClosedShards int
 	Live         Counts
 
-	// FedUntil is until when a planner can be taken to open shards for itself as fast as the hub allows.
-	FedUntil time.Time `json:",omitzero"`
+	// FedUntil is until when processes can be taken to open shards for themselves as fast as they, or the hub, can. OfferedAt is
+	// when others were last asked to.
+	FedUntil  time.Time `json:",omitzero"`
+	OfferedAt time.Time `json:",omitzero"`
 
 	// Generation is that of the supervise message which is under way; older copies die.
 	Generation   int
