@@ -26,9 +26,44 @@ type executionView struct {
 	PayloadText  string          `json:"payloadText,omitempty"`
 	Truncated    bool            `json:"truncated,omitempty"`
 	Error        *executionError `json:"error,omitempty"`
+
+	Substate     string     `json:"substate,omitempty"`
+	AwaitedUntil instant    `json:"awaitedUntil,omitzero"`
+	Step         int        `json:"step,omitempty"`
+	Steps        []stepView `json:"steps,omitempty"`
+}
+
+// stepView is a step that succeeded.
+type stepView struct {
+	Step         int             `json:"step"`
+	EndTime      instant         `json:"endTime"`
+	DeviceStatus int             `json:"deviceStatus,omitempty"`
+	Payload      json.RawMessage `json:"payload,omitempty"`
+	PayloadText  string          `json:"payloadText,omitempty"`
+	Truncated    bool            `json:"truncated,omitempty"`
+}
+
+// addSteps tells how far an execution has come that does more than one thing, and what it waits for.
+func (v *executionView) addSteps(e *job.Execution) {
+	if e.Awaiting() {
+		v.Substate, v.AwaitedUntil = e.Reason.String(), instant(e.Progress.Until)
+	}
+	if e.Progress == nil || len(e.Progress.Results) == 0 && e.At() == 0 {
+		return
+	}
+	v.Step = e.At() + 1
+	for i := range e.Progress.Results {
+		r := &e.Progress.Results[i]
+		s := stepView{Step: i + 1, EndTime: instant(r.EndedAt), DeviceStatus: r.StatusCode, Payload: r.Payload(), Truncated: r.Truncated}
+		if s.Payload == nil {
+			s.PayloadText = string(r.Answer)
+		}
+		v.Steps = append(v.Steps, s)
+	}
 }
 
 func viewOf(e *job.Execution) executionView {
+	whole := e
 	if !e.State.Final() && !e.Waiting() {
 		e = &job.Execution{DeviceID: e.DeviceID, State: e.State, Attempts: e.Attempts, StartedAt: e.StartedAt}
 	}
@@ -48,6 +83,7 @@ func viewOf(e *job.Execution) executionView {
 		}
 		v.Error = &executionError{Code: e.Reason.String(), Message: text}
 	}
+	v.addSteps(whole)
 	return v
 }
 
@@ -67,9 +103,17 @@ func reasonText(e *job.Execution) string {
 		return fmt.Sprintf("the device answered with status %d", e.StatusCode)
 	case job.NotStarted:
 		return "the job's time limit passed before the device was called"
+	case job.StepsUnfinished:
+		return fmt.Sprintf("the job's time limit passed before step %d", e.At()+1)
 	case job.JobCanceled:
+		if e.Progress != nil {
+			return "the job was cancelled before the device had done all of it"
+		}
 		return "the job was cancelled before the device was called"
 	case job.JobAborted:
+		if e.Progress != nil {
+			return "an abort criterion of the job was met before the device had done all of it"
+		}
 		return "an abort criterion of the job was met before the device was called"
 	}
 	return e.Reason.String()

@@ -61,6 +61,8 @@ type jobView struct {
 	QueryCondition            string          `json:"queryCondition,omitempty"`
 	Method                    *job.Method     `json:"cloudToDeviceMethod,omitempty"`
 	UpdateTwin                *job.TwinUpdate `json:"updateTwin,omitempty"`
+	Confirm                   *job.Confirm    `json:"confirm,omitempty"`
+	Steps                     []job.Step      `json:"steps,omitempty"`
 	CreatedTime               instant         `json:"createdTime"`
 	StartTime                 instant         `json:"startTime"`
 	EndTime                   instant         `json:"endTime,omitzero"`
@@ -74,6 +76,7 @@ type jobView struct {
 	EndReason           job.EndReason  `json:"endReason,omitempty"`
 	ExecutionStatistics map[string]int `json:"executionStatistics"`
 	FailureReasons      map[string]int `json:"failureReasons,omitempty"`
+	Awaiting            map[string]int `json:"awaiting,omitempty"`
 	Selection           selection      `json:"selection"`
 	Blocked             *blockView     `json:"blocked,omitempty"`
 	Paused              *pauseView     `json:"paused,omitempty"`
@@ -104,13 +107,14 @@ func (s state) view() *jobView {
 		Statistics: s.counts.Statistics(),
 
 		RunID: s.rec.RunID, DeviceIDCount: s.rec.DeviceCount, StartedTime: instant(s.run.StartedAt), EndReason: s.run.EndReason,
-		ExecutionStatistics: s.counts.StateMap(), FailureReasons: s.counts.ReasonMap(),
+		ExecutionStatistics: s.counts.StateMap(), FailureReasons: s.counts.ReasonMap(), Awaiting: s.counts.AwaitingMap(),
 		Selection: selection{State: s.selectionState(), DeviceCount: s.counts.Total()}, Paused: pauseOf(s.run.Pause), Warnings: s.rec.Warnings,
 		CreatedBy: s.rec.CreatedBy,
 
 		Notifications: s.rec.Notifications.Redacted(), Deliveries: deliveryViews(s.rec.Deliveries),
 		FailurePolicy: s.rec.FailurePolicy, RerunOf: s.rec.RerunOf,
 	}
+	v.Confirm, v.Steps = s.rec.Confirm, s.rec.Steps
 	v.MaxDevices, v.Placeholders, v.Version = s.rec.MaxDevices, s.rec.Placeholders, s.rec.Version(s.run)
 	v.Rollout, v.RolloutStatus = s.rollout()
 	if b := s.run.Block; b != nil {

@@ -69,6 +69,8 @@ type Options struct {
 	RetryDelay time.Duration
 	// ProbeDelay is the time before a blocked run asks the hub again, 5 s; it doubles up to a minute.
 	ProbeDelay time.Duration
+	// LookDelay is the time before devices that are waited for are looked after first, 5 s; it grows with the time that they take.
+	LookDelay time.Duration
 	// OpenShards is how many shards of a run are enqueued at least ahead of its workers, 128.
 	OpenShards int
 	// Rates are the hub's allowances; where there is none, nothing is held back.
@@ -97,6 +99,7 @@ func (o Options) withDefaults() Options {
 	o.Attempts = cmp.Or(o.Attempts, 5)
 	o.RetryDelay = cmp.Or(o.RetryDelay, time.Second)
 	o.ProbeDelay = cmp.Or(o.ProbeDelay, 5*time.Second)
+	o.LookDelay = cmp.Or(o.LookDelay, 5*time.Second)
 	o.OpenShards = cmp.Or(o.OpenShards, 128)
 	o.HubName = cmp.Or(o.HubName, DefaultHub)
 	o.Notify.Lease = cmp.Or(o.Notify.Lease, 30*time.Second)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,10 +30,18 @@ type testHub struct {
 	query   func(continuation string) error
 	sent    func(id string, body []byte)               // what the hub gets for a device
 	slow    func(ctx context.Context, id string) error // before a call is answered; nil is at once
+
+	order    map[string][]string            // what was called on each device
+	reported func(id string) map[string]any // what a device reports
+	looks    []string                       // queries for that
+	blind    func(look int) error           // why the hub does not answer one
 }
 
+// methodName finds the name in a prepared method, which tells it to nobody but the hub.
+var methodName = regexp.MustCompile(`"methodName":"([^"]*)"`)
+
 func newTestHub() *testHub {
-	return &testHub{calls: map[string]int{}, page: 100, answer: accept}
+	return &testHub{calls: map[string]int{}, order: map[string][]string{}, page: 100, answer: accept}
 }
 
 func accept(string, int) (iothub.MethodResult, error) {
@@ -47,6 +58,11 @@ func (h *testHub) InvokeMethod(ctx context.Context, id string, m *iothub.Method)
 	h.mu.Lock()
 	h.calls[id]++
 	n := h.calls[id]
+	called := "twin"
+	if m != nil {
+		called = string(methodName.FindSubmatch(reflect.ValueOf(m).Elem().Field(0).Bytes())[1])
+	}
+	h.order[id] = append(h.order[id], called)
 	if h.first.IsZero() {
 		h.first = time.Now()
 	}
@@ -78,6 +94,9 @@ func (h *testHub) QueryPage(_ context.Context, query, continuation string, _ int
 	defer h.mu.Unlock()
 	h.asked = query
 	h.queries = append(h.queries, query)
+	if strings.Contains(query, "properties.reported") && h.reported != nil {
+		return h.report(query)
+	}
 	if h.query != nil {
 		if err := h.query(continuation); err != nil {
 			return iothub.Page{}, err
@@ -135,6 +154,44 @@ func (h *testHub) tag(of func(n int) any) {
 			h.twins[id]["tags"] = map[string]any{"site": site}
 		}
 	}
+}
+
+// report answers a query for what devices report. h.mu is held.
+func (h *testHub) report(query string) (iothub.Page, error) {
+	h.looks = append(h.looks, query)
+	if h.blind != nil {
+		if err := h.blind(len(h.looks)); err != nil {
+			return iothub.Page{}, err
+		}
+	}
+	q, err := twinquery.ParseQuery(query)
+	if err != nil {
+		return iothub.Page{}, err
+	}
+	var p iothub.Page
+	for _, id := range h.devices {
+		device, module := job.SplitTarget(id)
+		doc := twinquery.Map{"deviceId": device, "moduleId": module, "properties": map[string]any{"reported": h.reported(id)}}
+		if q.Match(doc, twinquery.Options{}) {
+			row, _ := json.Marshal(q.Project(doc))
+			p.Rows = append(p.Rows, row)
+		}
+	}
+	return p, nil
+}
+
+// did gives what was called on a device, in order.
+func (h *testHub) did(id string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Join(h.order[id], " ")
+}
+
+// looked is how many queries asked what devices report.
+func (h *testHub) looked() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.looks)
 }
 
 func (h *testHub) called(id string) int {

@@ -9,19 +9,19 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
-// claimant is who takes a shard, and whether it promises to call no device twice.
+// claimant is who takes a shard, and what for.
 type claimant struct {
 	owner string
-	once  bool
+	op    *operation
 }
 
 // claimOnce stores the claim together with a mark on every device that is about to be called: after a crash these are in
 // doubt, and nobody calls them again.
-func (d *Dispatcher) claimOnce(ctx context.Context, shard *job.Shard, now time.Time) error {
+func (d *Dispatcher) claimOnce(ctx context.Context, shard *job.Shard, op *operation) error {
 	if shard.Done() {
 		return d.store.CloseShard(ctx, shard)
 	}
-	shard.Mark(now)
+	op.mark(shard, d.now())
 	rev := shard.Rev
 	err := d.store.SaveShard(ctx, shard)
 	if shard.Rev != rev {

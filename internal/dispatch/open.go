@@ -191,7 +191,7 @@ func (o *opening) open(now time.Time) {
 		if i < o.mine && !slot.At.After(now.Add(slotAhead)) {
 			here.claim(s, now)
 			if here.op.once {
-				s.Mark(now)
+				here.op.mark(s, now)
 			}
 			o.taken++
 		}

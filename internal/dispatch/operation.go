@@ -28,6 +28,8 @@ type operation struct {
 	once  bool          // no device is called twice
 	limit time.Duration // of one call, 0 without
 	rolls bool          // the run has a rollout, whose rate spreads calls wider than the hub's
+
+	*stages // nil of a job that is done with one call for each device
 }
 
 // operation reads the run's job and prepares its operation.
@@ -38,15 +40,29 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 			return nil, err
 		}
 		lane := d.lane(run.Hub)
-		op, err := callOf(lane.hub, rec)
-		if err == nil {
-			op.lane, op.guard, op.retry, op.once, op.rolls = lane, newGuard(rec.Abort), rec.Retry, rec.Once(), run.Rollout != nil
-			if rec.Timeout != nil {
-				op.limit = time.Duration(rec.Timeout.InProgress)
-			}
+		seq, err := rec.Sequence(d.opts.LookDelay)
+		if err != nil {
+			return nil, err
 		}
-		return op, err
+		rules := operation{lane: lane, guard: newGuard(rec.Abort), retry: rec.Retry, once: rec.Once(), rolls: run.Rollout != nil}
+		if rec.Timeout != nil {
+			rules.limit = time.Duration(rec.Timeout.InProgress)
+		}
+		if seq != nil {
+			return stagesOf(rec, seq, rules)
+		}
+		op, err := callOf(lane.hub, rec)
+		if err != nil {
+			return nil, err
+		}
+		return op.under(rules), nil
 	})
+}
+
+// under gives the operation with a job's rules.
+func (o *operation) under(rules operation) *operation {
+	rules.do, rules.bind, rules.kind, rules.cost = o.do, o.bind, o.kind, o.cost
+	return &rules
 }
 
 // callOf prepares what a job does to each device.

@@ -153,7 +153,9 @@ const usedUp = "the hub's allowance of queries is used up"
 func (o *operation) costs(sizes []int) []int {
 	costs := make([]int, len(sizes))
 	for i, n := range sizes {
-		costs[i] = n * o.cost
+		if costs[i] = n * o.cost; o.waits() {
+			costs[i] = 1 // query
+		}
 	}
 	return costs
 }

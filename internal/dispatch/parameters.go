@@ -38,7 +38,12 @@ func binder(hub Hub, rec *job.Record) (func(*job.Execution) (call, job.Outcome),
 		if refusal.State.Final() {
 			return nil, refusal
 		}
-		op, err := operationOf(hub, def, rec.Judge)
+		judge := judgement(rec.Judge)
+		if rec.Type == job.TypeSteps {
+			step := &def.Steps[e.At()]
+			def, judge = step.Call(), step.Judge
+		}
+		op, err := operationOf(hub, def, judge)
 		if err != nil { // a rule that only the client knows
 			return nil, job.Outcome{State: job.Failed, Reason: job.InvalidParameter, Answer: []byte(err.Error())}
 		}

@@ -118,7 +118,7 @@ func (d *Dispatcher) cancelExecution(ctx context.Context, runID, deviceID string
 	switch {
 	case e.Reason == job.ExecutionCanceled && e.State.Final():
 		return *e, false, nil
-	case run.Status.Ended() || run.Status == job.StatusStopping || shard.Claim.Live(d.now()) || e.State != job.Queued:
+	case run.Status.Ended() || run.Status == job.StatusStopping || shard.Claim.Live(d.now()) || e.State != job.Queued && !e.Awaiting():
 		return job.Execution{}, false, ErrNotWaiting
 	}
 	e.End(job.Outcome{State: job.Canceled, Reason: job.ExecutionCanceled}, d.now())

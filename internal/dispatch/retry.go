@@ -24,7 +24,7 @@ func (w *worker) todo(probe bool) []int {
 	var due []int
 	for i := range w.shard.Executions {
 		e := &w.shard.Executions[i]
-		if e.Due(now) && (!w.op.once || e.State == job.InProgress) { // what is not marked is for the next slice
+		if w.op.takes(e, now) && (!w.op.once || e.State == job.InProgress) { // what is not marked is for the next slice
 			due = append(due, i)
 		}
 	}
@@ -32,7 +32,7 @@ func (w *worker) todo(probe bool) []int {
 		return due
 	}
 	for i := range w.shard.Executions {
-		if probe && due == nil && !w.shard.Executions[i].State.Final() {
+		if e := &w.shard.Executions[i]; probe && due == nil && !e.State.Final() && w.op.does(e) {
 			due = append(due, i)
 		}
 	}
@@ -61,12 +61,12 @@ func (s *supervision) asleep() int {
 	return n
 }
 
-// waiting is how many devices wait for their next attempts in shards that sleep.
+// waiting is how many devices wait for their next attempts in shards that sleep. One that is waited for is in progress.
 func (s *supervision) waiting() int {
 	n := 0
 	for _, u := range s.open {
 		if u.WakeAt.After(s.now) {
-			n += u.Devices - u.Counts.Ended()
+			n += u.Devices - u.Counts.Ended() - u.Counts.Of(job.InProgress)
 		}
 	}
 	return n
@@ -83,7 +83,11 @@ func (s *supervision) wake(ctx context.Context) error {
 			continue
 		}
 		u.CheckAt = s.now.Add(s.d.opts.Lease)
-		due = append(due, message{Run: s.run.ID, Shard: u.Number}.in(s.turn(*u)))
+		again := message{Run: s.run.ID, Shard: u.Number}
+		if u.Counts.Of(job.InProgress) == 0 { // to look after devices takes nothing of a rollout's rate
+			again = again.in(s.turn(*u))
+		}
+		due = append(due, again)
 		g.Go(func() error { return s.d.store.MarkChecked(marking, s.run.ID, *u) })
 	}
 	if err := g.Wait(); err != nil || due == nil {

@@ -91,6 +91,9 @@ func (s *supervision) turn(u tablestore.Underway) pace.Slot {
 // rest gives the part of a slot that the worker of a run with a rollout has not used.
 func (w *worker) rest() pace.Slot {
 	now := w.d.now()
+	if w.op.stages != nil && w.op.ready(w.shard, now) == 0 {
+		return pace.Slot{} // what follows is another stage
+	}
 	if left := w.first.Add(w.slot.For).Sub(now); w.rolls && !w.first.IsZero() && left > 0 {
 		return pace.Slot{At: now, For: left}
 	}

@@ -56,6 +56,7 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if d.sleeps(shard) && !m.Probe {
 		return d.park(ctx, shard)
 	}
+	op = op.next(shard, now, m.Probe)
 	m, wait, err := d.paced(ctx, m, op, shard)
 	if err != nil {
 		return err
@@ -63,7 +64,7 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if wait > hold {
 		return d.send(ctx, m, wait)
 	}
-	if err := d.claim(ctx, shard, claimant{in.Owner, op.once}); err != nil || shard.Closed {
+	if err := d.claim(ctx, shard, claimant{in.Owner, op}); err != nil || shard.Closed {
 		if errors.Is(err, job.ErrConflict) {
 			return d.send(ctx, m, d.opts.Lease+time.Second)
 		}
@@ -77,7 +78,7 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 // claim takes a shard for owner, or closes it when too many of its workers died.
 func (d *Dispatcher) claim(ctx context.Context, shard *job.Shard, by claimant) error {
 	now := d.now()
-	if by.once {
+	if by.op.once {
 		shard.Doubt(now)
 	}
 	shard.Interrupted()
@@ -87,8 +88,8 @@ func (d *Dispatcher) claim(ctx context.Context, shard *job.Shard, by claimant) e
 		d.observe.abandoned(ctx, shard)
 		return d.store.CloseShard(ctx, shard)
 	}
-	if by.once {
-		return d.claimOnce(ctx, shard, now)
+	if by.op.once {
+		return d.claimOnce(ctx, shard, by.op)
 	}
 	return d.store.ClaimShard(ctx, shard)
 }
@@ -100,7 +101,7 @@ func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard 
 	if slot := m.slot(); !slot.At.IsZero() && now.Sub(slot.At) <= slotLate {
 		return m, m.early(now), nil
 	}
-	ready := shard.Ready(now)
+	ready := op.ready(shard, now)
 	if ready == 0 {
 		return m.in(pace.Slot{}), 0, nil
 	}

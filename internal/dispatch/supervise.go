@@ -381,7 +381,7 @@ func (s *supervision) closeIdle(ctx context.Context) error {
 				shard.Doubt(s.now)
 			}
 			for i := range shard.Executions {
-				if e := &shard.Executions[i]; e.State == job.InProgress { // its worker died: it may have been reached
+				if e := &shard.Executions[i]; e.State == job.InProgress && !e.Awaiting() { // its worker died: it may have been reached
 					e.End(job.Outcome{State: job.Failed, Reason: job.Abandoned, Answer: []byte(interrupted)}, s.now)
 				}
 			}

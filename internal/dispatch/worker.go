@@ -118,6 +118,10 @@ func (w *worker) running(ctx context.Context, probe bool) bool {
 // callAll starts a call for each device that has no final state. A probe calls one first, and the others only when that
 // one got through.
 func (w *worker) callAll(ctx, starting context.Context, probe bool) {
+	if w.op.waits() {
+		w.look(ctx, starting, probe)
+		return
+	}
 	todo := w.callable(w.todo(probe))
 	if probe && len(todo) > 0 {
 		w.call(ctx, starting, todo[0])
@@ -181,7 +185,7 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 		}
 		settled := w.settle(e, v, outcome, err) // before the next call begins, which this outcome may hold back
 		w.op.lane.gate.leave()
-		if settled || !w.pause(starting, e.Attempts) {
+		if settled || !w.pause(starting, e.Tries()) {
 			return
 		}
 	}
@@ -216,7 +220,7 @@ func (w *worker) settle(e *job.Execution, v verdict, outcome job.Outcome, err er
 	case v == stopped:
 		e.Requeue()
 		return true
-	case v == again && e.Attempts < w.d.opts.Attempts:
+	case v == again && e.Tries() < w.d.opts.Attempts:
 		e.Requeue()
 		return false
 	}
@@ -225,8 +229,7 @@ func (w *worker) settle(e *job.Execution, v verdict, outcome job.Outcome, err er
 		e.Wait(outcome, at)
 		return true
 	}
-	e.End(outcome, w.d.now())
-	w.op.guard.ended(e)
+	w.op.settle(e, outcome, w.d.now())
 	return true
 }
 

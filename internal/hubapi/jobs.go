@@ -120,13 +120,13 @@ func listed(word string) ([]job.Status, bool) {
 }
 
 // otherTypes are the types of jobs of a hub that fleetjobs does not have.
-const otherTypes = " unknown export import backup readdeviceproperties writedeviceproperties updatedeviceconfiguration " +
+const otherTypes = " export import backup readdeviceproperties writedeviceproperties updatedeviceconfiguration " +
 	"rebootdevice factoryresetdevice firmwareupdate restorefrombackup failoverdatacopy "
 
 // jobType reads the filter of that name; none says that no job of ours has the type.
 func jobType(text string) (kind job.Type, none bool, err error) {
 	for _, t := range append(job.Types(), "") {
-		if strings.EqualFold(text, string(t)) {
+		if strings.EqualFold(text, typeWord(t)) {
 			return t, false, nil
 		}
 	}

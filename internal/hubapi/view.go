@@ -1,6 +1,7 @@
 package hubapi
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
@@ -59,7 +60,7 @@ type jobDocument struct {
 	Start         string          `json:"startTime"`
 	End           string          `json:"endTime,omitempty"`
 	MaxTime       int64           `json:"maxExecutionTimeInSeconds"`
-	Type          job.Type        `json:"type"`
+	Type          string          `json:"type"`
 	Method        *job.Method     `json:"cloudToDeviceMethod,omitempty"`
 	Twin          *job.TwinUpdate `json:"updateTwin,omitempty"`
 	Status        string          `json:"status"`
@@ -71,7 +72,7 @@ type jobDocument struct {
 func newJobDocument(rec *job.Record, run *job.Run) jobDocument {
 	d := jobDocument{
 		JobID: rec.JobID, Condition: rec.QueryCondition, Created: zoned(rec.CreatedAt), Start: zoned(rec.StartTime),
-		MaxTime: rec.MaxExecutionTimeInSeconds, Type: rec.Type, Method: rec.Method, Twin: rec.UpdateTwin,
+		MaxTime: rec.MaxExecutionTimeInSeconds, Type: typeWord(rec.Type), Method: rec.Method, Twin: rec.UpdateTwin,
 		Status: wordOf(rec, run), FailureReason: run.FailureReason, StatusMessage: message(rec, run),
 	}
 	if d.Twin != nil && d.Twin.ETag == "" { // the native API does not ask for it
@@ -110,7 +111,19 @@ func message(rec *job.Record, run *job.Run) string {
 	case run.Status == job.StatusCompleted && run.EndReason == job.EndTimeLimit:
 		return "The time limit passed."
 	}
+	if rec.Type == job.TypeSteps {
+		return fmt.Sprintf("Carries out %d steps on each device, which IoT Hub's jobs cannot.", len(rec.Steps))
+	}
 	return ""
+}
+
+// typeWord gives the hub's word for a type. SDKs fail on types that they do not know; "unknown" is one of the hub's own
+// (https://learn.microsoft.com/rest/api/iothub/service/jobs/get-scheduled-job).
+func typeWord(t job.Type) string {
+	if t == job.TypeSteps {
+		return wordUnknown
+	}
+	return string(t)
 }
 
 const (
@@ -156,7 +169,7 @@ func row(rec *job.Record, run *job.Run, e *job.Execution) map[string]any {
 	updated := created
 	deviceID, moduleID := job.SplitTarget(e.DeviceID)
 	r := map[string]any{
-		"deviceId": deviceID, "jobId": rec.JobID, "jobType": string(rec.Type), "status": rowWord(e.State),
+		"deviceId": deviceID, "jobId": rec.JobID, "jobType": typeWord(rec.Type), "status": rowWord(e.State),
 		"createdDateTimeUtc": zoned(created), "startTimeUtc": zoneless(created),
 		"outcome": map[string]any{"deviceMethodResponse": response(e)},
 	}

@@ -132,8 +132,11 @@ func (o *object) answerRule(name string) *AnswerRule {
 	if r == nil {
 		return nil
 	}
-	if Type(o.text("type")) == TypeTwin {
+	switch Type(o.text("type")) {
+	case TypeTwin:
 		o.fault(name, nil, "goes with type scheduleDeviceMethod only")
+	case TypeSteps:
+		o.fault(name, nil, "stands beside method in steps with type scheduleSteps")
 	}
 	r.only("statusCodes", "answer")
 	rule := &AnswerRule{Answer: r.answerMatch()}

@@ -1,7 +1,7 @@
 package job
 
 // Counts holds the number of executions in each state, and of those that ended without success, the number for each
-// reason. The zero value is empty.
+// reason; of those that wait for their devices, the number for each thing that they wait for. The zero value is empty.
 type Counts struct {
 	ByState  [executionStates]int
 	ByReason [reasons]int
@@ -12,7 +12,7 @@ func Count(executions []Execution) Counts {
 	var c Counts
 	for i := range executions {
 		c.ByState[executions[i].State]++
-		if r := executions[i].Reason; r != NoReason && executions[i].State.Final() {
+		if r := executions[i].Reason; r != NoReason && (executions[i].State.Final() || executions[i].Awaiting()) {
 			c.ByReason[r]++
 		}
 	}
@@ -98,11 +98,28 @@ func (c Counts) StateMap() map[string]int {
 	return m
 }
 
-// ReasonMap gives the counts by reason; only reasons that occurred are present.
+// Awaiting reports whether r is no end, but what an execution in progress waits for.
+func (r Reason) Awaiting() bool { return r == AwaitingConfirmation || r == AwaitingProperty }
+
+// AwaitingMap gives the number of executions in progress by what they wait for, nil when none does.
+func (c Counts) AwaitingMap() map[string]int {
+	var m map[string]int
+	for _, r := range []Reason{AwaitingConfirmation, AwaitingProperty} {
+		if n := c.ByReason[r]; n > 0 {
+			if m == nil {
+				m = map[string]int{}
+			}
+			m[r.String()] = n
+		}
+	}
+	return m
+}
+
+// ReasonMap gives the counts by reason of those that ended without success; only reasons that occurred are present.
 func (c Counts) ReasonMap() map[string]int {
 	m := map[string]int{}
 	for r, n := range c.ByReason {
-		if n > 0 {
+		if n > 0 && !Reason(r).Awaiting() {
 			m[Reason(r).String()] = n
 		}
 	}

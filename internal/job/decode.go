@@ -22,7 +22,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 	if o == nil {
 		return Definition{}, faults
 	}
-	o.only(append(failureMembers(), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "queryCondition", "deviceIds", "startTime",
+	o.only(append(failureMembers(), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "confirm", "steps", "queryCondition", "deviceIds", "startTime",
 		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs", "placeholders")...)
 	def := Definition{
 		JobID:                     o.text("jobId"),
@@ -59,12 +59,22 @@ func (o *object) operation(def *Definition) {
 	switch def.Type {
 	case TypeMethod:
 		def.Method = o.method()
-		o.absent("updateTwin", "goes with type scheduleUpdateTwin only")
 	case TypeTwin:
 		def.UpdateTwin = o.twin()
-		o.absent("cloudToDeviceMethod", "goes with type scheduleDeviceMethod only")
+		def.Confirm = o.confirm(def.UpdateTwin)
+	case TypeSteps:
+		def.Steps = o.steps()
 	default:
-		o.fault("type", o.members["type"], `must be "scheduleDeviceMethod" or "scheduleUpdateTwin"`)
+		o.fault("type", o.members["type"], `must be "scheduleDeviceMethod", "scheduleUpdateTwin" or "scheduleSteps"`)
+		return
+	}
+	for _, m := range []struct {
+		name string
+		of   Type
+	}{{"cloudToDeviceMethod", TypeMethod}, {"updateTwin", TypeTwin}, {"confirm", TypeTwin}, {"steps", TypeSteps}} {
+		if def.Type != m.of {
+			o.absent(m.name, fmt.Sprintf("goes with type %s only", m.of))
+		}
 	}
 }
 
@@ -79,7 +89,12 @@ func (o *object) method() *Method {
 		o.fault("cloudToDeviceMethod", nil, "is required with type scheduleDeviceMethod")
 		return nil
 	}
-	m := o.nested("cloudToDeviceMethod")
+	return o.call("cloudToDeviceMethod")
+}
+
+// call reads a method under a member's name.
+func (o *object) call(name string) *Method {
+	m := o.nested(name)
 	if m == nil {
 		return nil
 	}

@@ -160,8 +160,8 @@ func TestDecodeNamesFieldValueAndRule(t *testing.T) {
 		{plus(`"jobId":"` + strings.Repeat("a", 65) + `"`), []job.Fault{{"jobId", `"` + strings.Repeat("a", 65) + `"`, jobIDRule}}},
 
 		// type and operation.
-		{`{"queryCondition":"*"}`, []job.Fault{{"type", "", `must be "scheduleDeviceMethod" or "scheduleUpdateTwin"`}}},
-		{`{"type":"reboot","queryCondition":"*"}`, []job.Fault{{"type", `"reboot"`, `must be "scheduleDeviceMethod" or "scheduleUpdateTwin"`}}},
+		{`{"queryCondition":"*"}`, []job.Fault{{"type", "", `must be "scheduleDeviceMethod", "scheduleUpdateTwin" or "scheduleSteps"`}}},
+		{`{"type":"reboot","queryCondition":"*"}`, []job.Fault{{"type", `"reboot"`, `must be "scheduleDeviceMethod", "scheduleUpdateTwin" or "scheduleSteps"`}}},
 		{`{"type":"scheduleDeviceMethod","queryCondition":"*"}`, []job.Fault{{"cloudToDeviceMethod", "", "is required with type scheduleDeviceMethod"}}},
 		{`{"type":"scheduleUpdateTwin","queryCondition":"*"}`, []job.Fault{{"updateTwin", "", "is required with type scheduleUpdateTwin"}}},
 		{plus(`"updateTwin":{}`), []job.Fault{{"updateTwin", "", "goes with type scheduleUpdateTwin only"}}},

@@ -7,26 +7,31 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/schedule"
 )
 
-// Type is the operation of a job, under IoT Hub's names.
+// Type is the operation of a job, under IoT Hub's names where it has one.
 type Type string
 
 // The operations.
 const (
 	TypeMethod Type = "scheduleDeviceMethod"
 	TypeTwin   Type = "scheduleUpdateTwin"
+	TypeSteps  Type = "scheduleSteps" // ours
 )
 
 // Types lists the operations.
-func Types() []Type { return []Type{TypeMethod, TypeTwin} }
+func Types() []Type { return []Type{TypeMethod, TypeTwin, TypeSteps} }
 
 // Definition is what a user asks for. Its JSON is a superset of IoT Hub's job
 // (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-jobs).
 type Definition struct {
-	JobID          string      `json:"jobId,omitempty"`
-	Type           Type        `json:"type"`
-	Method         *Method     `json:"cloudToDeviceMethod,omitempty"`
-	UpdateTwin     *TwinUpdate `json:"updateTwin,omitempty"`
-	QueryCondition string      `json:"queryCondition,omitempty"`
+	JobID      string      `json:"jobId,omitempty"`
+	Type       Type        `json:"type"`
+	Method     *Method     `json:"cloudToDeviceMethod,omitempty"`
+	UpdateTwin *TwinUpdate `json:"updateTwin,omitempty"`
+	// Confirm has devices report what UpdateTwin desires; nil where the hub's word is enough.
+	Confirm *Confirm `json:"confirm,omitempty"`
+	// Steps are the operations of TypeSteps.
+	Steps          []Step `json:"steps,omitempty"`
+	QueryCondition string `json:"queryCondition,omitempty"`
 	// DeviceIDs is the explicit target, instead of QueryCondition; of a rerun also modules, see TargetID. Stored jobs hold it in rows of their own.
 	DeviceIDs []string `json:"deviceIds,omitempty"`
 	// StartTime is when the job is due; zero means as soon as possible.

@@ -23,11 +23,11 @@ func (p *FailurePolicy) Once() bool { return p != nil && p.DeliveryGuarantee == 
 // doubt is the outcome of a call of which nobody knows whether it was made.
 const doubt = "the worker that called this device, or was about to, ended without storing an outcome"
 
-// Mark begins an attempt of every execution that can be called at now. It is stored before the first call, so that nobody
-// calls these devices again whatever happens.
-func (s *Shard) Mark(now time.Time) {
+// Mark begins an attempt of every execution that can be called at now and that which chooses. It is stored before the first call, so
+// that nobody calls these devices again whatever happens.
+func (s *Shard) Mark(now time.Time, which func(*Execution) bool) {
 	for i := range s.Executions {
-		if e := &s.Executions[i]; e.Due(now) {
+		if e := &s.Executions[i]; e.Due(now) && which(e) {
 			e.Begin(now)
 		}
 	}
@@ -43,8 +43,8 @@ func (s *Shard) Unmark() {
 // Doubt ends executions that a dead worker had marked.
 func (s *Shard) Doubt(now time.Time) {
 	for i := range s.Executions {
-		if s.Executions[i].State == InProgress {
-			s.Executions[i].End(Outcome{State: InDoubt, Reason: OutcomeUnknown, Answer: []byte(doubt)}, now)
+		if e := &s.Executions[i]; e.State == InProgress && !e.Awaiting() {
+			e.End(Outcome{State: InDoubt, Reason: OutcomeUnknown, Answer: []byte(doubt)}, now)
 		}
 	}
 }

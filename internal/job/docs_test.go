@@ -129,7 +129,7 @@ An execution is one device in one run. It ends in exactly one final state and ne
 		row(&b, s.String(), statistic(t, s), words[title(s.String())], next(states, s, job.ExecutionState.CanBecome))
 	}
 	b.WriteString("\n\"Counted as\" is the member of `deviceJobStatistics`, IoT Hub's five counts; `deviceCount` is their sum.\n" +
-		"\nAn execution that ends without success has a reason:\n\n| reason | meaning |\n|---|---|\n")
+		"\nAn execution that ends without success has a reason, and so has one in progress that waits for its device:\n\n| reason | meaning |\n|---|---|\n")
 	for _, r := range job.Reasons() {
 		row(&b, r.String(), words[title(r.String())])
 	}
@@ -277,6 +277,15 @@ var limits = []limit{
 	{"MaxStatusCode", "a status, greatest", fmt.Sprint(job.MaxStatusCode)},
 	{"MaxAnswerPath", "`answer.path` of `succeedOn` and `rejectOn`", "1 to " + bytesOf(job.MaxAnswerPath)},
 	{"MaxAnswerValue", "`answer.value` of both", bytesOf(job.MaxAnswerValue) + " of JSON: a string, number, boolean or null"},
+	{"MaxSteps", "`steps`", fmt.Sprintf("1 to %d", job.MaxSteps)},
+	{"MaxStepsText", "payloads and patches of all steps", bytesOf(job.MaxStepsText) + " of JSON without white space"},
+	{"StepAnswerLimit", "answer kept for each step that succeeded, but the last", bytesOf(job.StepAnswerLimit) + "; a longer one is cut and marked"},
+	{"MaxWithin", "`within` of `confirm` and of `waitFor`", fmt.Sprintf("PT1S to %s", schedule.Duration(job.MaxWithin))},
+	{"DefaultWithin", "`within`, unless given", schedule.Duration(job.DefaultWithin).String()},
+	{"MaxConfirmed", "`confirm.properties`, and names at the top of what is confirmed", fmt.Sprintf("1 to %d", job.MaxConfirmed)},
+	{"MaxConfirmNames", "these names at the top together", bytesOf(job.MaxConfirmNames)},
+	{"MaxPropertyPath", "`waitFor.path` after `properties.reported.`", "1 to " + bytesOf(job.MaxPropertyPath)},
+	{"MaxWaitValue", "`equals` and `notEquals`", bytesOf(job.MaxWaitValue) + " of JSON: a string, number or boolean"},
 	{"AnswerLimit", "answer or error kept for each device", bytesOf(job.AnswerLimit) + "; a longer one is cut and marked"},
 	{"ShardSize", "devices of a run that are stored and carried out together", fmt.Sprint(job.ShardSize)},
 }
@@ -296,7 +305,7 @@ func seconds(n int) string { return fmt.Sprintf("%d s", n) }
 func TestDocsOfLimitsHoldEveryConstant(t *testing.T) {
 	t.Parallel()
 	inCode := map[string]bool{}
-	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go", "parameters.go"} {
+	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go", "parameters.go", "steps.go"} {
 		names, _ := constants(t, file)
 		for _, name := range names {
 			inCode[name] = !strings.HasPrefix(name, "Type")

@@ -1,10 +1,8 @@
 package job
 
 import (
-	"bytes"
 	"encoding/json"
 	"time"
-	"unicode/utf8"
 )
 
 // AnswerLimit is how many bytes of a device's answer, or of an error's text, are kept. Longer ones are cut and marked.
@@ -25,7 +23,8 @@ type Execution struct {
 	// StartedAt is the start of the last attempt, also of one that Undo took back unless it was the first; zero before the
 	// first. EndedAt is zero until the state is final.
 	StartedAt, EndedAt time.Time
-	// NextAttemptAt is when an execution that waits, for a retry or by the job's jitter, is called; zero of others.
+	// NextAttemptAt is when an execution that waits, for a retry or by the job's jitter, is called, or one that is Awaiting looked after;
+	// zero of others.
 	NextAttemptAt time.Time
 	// StatusCode is the status that the device answered with, 0 without an answer.
 	StatusCode int
@@ -36,6 +35,8 @@ type Execution struct {
 	// Values are what the hub said of the device when it was selected, for the job's placeholders, as ReadValues gives them; nil
 	// without placeholders, and once the state is final.
 	Values []byte
+	// Progress is nil of jobs with one call for each device, and before the first step has come to something.
+	Progress *Progress
 }
 
 // Outcome is the end of one attempt.
@@ -58,7 +59,7 @@ func (e *Execution) Begin(now time.Time) {
 
 // Undo takes an attempt back that never reached the device: the execution is queued as before.
 func (e *Execution) Undo() {
-	if !e.State.CanBecome(Queued) {
+	if !e.State.CanBecome(Queued) || e.Awaiting() {
 		return
 	}
 	e.State = Queued
@@ -69,7 +70,7 @@ func (e *Execution) Undo() {
 
 // Requeue makes an interrupted attempt wait for the next one. The attempt counts: the device may have been called.
 func (e *Execution) Requeue() {
-	if e.State.CanBecome(Queued) {
+	if e.State.CanBecome(Queued) && !e.Awaiting() {
 		e.State = Queued
 	}
 }
@@ -79,21 +80,10 @@ func (e *Execution) End(o Outcome, now time.Time) {
 	if !o.State.Final() || !e.State.CanBecome(o.State) {
 		return
 	}
+	e.rest()
 	e.State, e.Reason, e.StatusCode, e.EndedAt = o.State, o.Reason, o.StatusCode, now
 	e.NextAttemptAt, e.Values = time.Time{}, nil
-	e.Answer, e.Truncated = cut(o.Answer)
-}
-
-// cut keeps at most AnswerLimit bytes and splits no UTF-8 character. What it keeps does not hold on to the whole of b.
-func cut(b []byte) ([]byte, bool) {
-	if len(b) <= AnswerLimit {
-		return b, false
-	}
-	n := AnswerLimit
-	for least := n - utf8.UTFMax; n > least && !utf8.RuneStart(b[n]); n-- {
-		continue
-	}
-	return bytes.Clone(b[:n]), true
+	e.Answer, e.Truncated = cutAt(o.Answer, AnswerLimit)
 }
 
 // Payload gives the device's answer as JSON, or nil when there is none or it was cut.

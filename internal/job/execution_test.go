@@ -3,6 +3,7 @@ package job_test
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 func drawOutcome(t *rapid.T) job.Outcome {
 	return job.Outcome{
 		State:  rapid.SampledFrom(job.ExecutionStates()).Draw(t, "state"),
-		Reason: rapid.SampledFrom(append(job.Reasons(), job.NoReason)).Draw(t, "reason"),
+		Reason: rapid.SampledFrom(append(slices.DeleteFunc(job.Reasons(), job.Reason.Awaiting), job.NoReason)).Draw(t, "reason"),
 	}
 }
 

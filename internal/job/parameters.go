@@ -69,19 +69,27 @@ type body struct {
 
 // bodies lists the parts of the operation that may hold placeholders.
 func (d *Definition) bodies() []body {
+	all := bodiesOf("", "cloudToDeviceMethod", d.Method, d.UpdateTwin)
+	for i, s := range d.Steps {
+		all = append(all, bodiesOf(fmt.Sprintf("steps[%d].", i), "method", s.Method, s.UpdateTwin)...)
+	}
+	return all
+}
+
+func bodiesOf(path, method string, m *Method, u *TwinUpdate) []body {
 	var all []body
 	add := func(name string, raw json.RawMessage) {
 		if raw != nil {
-			all = append(all, body{name, raw})
+			all = append(all, body{path + name, raw})
 		}
 	}
-	if d.Method != nil {
-		add("cloudToDeviceMethod.payload", d.Method.Payload)
+	if m != nil {
+		add(method+".payload", m.Payload)
 	}
-	if d.UpdateTwin != nil {
-		add("updateTwin.tags", d.UpdateTwin.Tags)
-		if d.UpdateTwin.Properties != nil {
-			add("updateTwin.properties.desired", d.UpdateTwin.Properties.Desired)
+	if u != nil {
+		add("updateTwin.tags", u.Tags)
+		if u.Properties != nil {
+			add("updateTwin.properties.desired", u.Properties.Desired)
 		}
 	}
 	return all
@@ -243,7 +251,7 @@ func (b *Bodies) value(e *Execution, values []json.RawMessage, path []string) (j
 
 // with gives a definition with other bodies of its operation, in the order of bodies.
 func (d *Definition) with(made []json.RawMessage) *Definition {
-	c := Definition{Type: d.Type}
+	c := Definition{Type: d.Type, Confirm: d.Confirm}
 	next := func(old json.RawMessage) json.RawMessage {
 		if old == nil {
 			return nil
@@ -252,18 +260,31 @@ func (d *Definition) with(made []json.RawMessage) *Definition {
 		made = made[1:]
 		return first
 	}
-	if d.Method != nil {
-		m := *d.Method
-		m.Payload = next(m.Payload)
-		c.Method = &m
+	c.Method, c.UpdateTwin = d.Method.with(next), d.UpdateTwin.with(next)
+	for _, s := range d.Steps {
+		s.Method, s.UpdateTwin = s.Method.with(next), s.UpdateTwin.with(next)
+		c.Steps = append(c.Steps, s)
 	}
-	if d.UpdateTwin != nil {
-		u := *d.UpdateTwin
-		u.Tags = next(u.Tags)
-		if u.Properties != nil {
-			u.Properties = &TwinProperties{Desired: next(u.Properties.Desired)}
-		}
-		c.UpdateTwin = &u
+	return &c
+}
+
+func (m *Method) with(next func(json.RawMessage) json.RawMessage) *Method {
+	if m == nil {
+		return nil
+	}
+	c := *m
+	c.Payload = next(c.Payload)
+	return &c
+}
+
+func (u *TwinUpdate) with(next func(json.RawMessage) json.RawMessage) *TwinUpdate {
+	if u == nil {
+		return nil
+	}
+	c := *u
+	c.Tags = next(c.Tags)
+	if c.Properties != nil {
+		c.Properties = &TwinProperties{Desired: next(c.Properties.Desired)}
 	}
 	return &c
 }
@@ -273,10 +294,10 @@ func (d *Definition) checkBodies() Faults {
 	var faults Faults
 	for _, b := range d.bodies() {
 		o := &object{members: map[string]json.RawMessage{b.name: b.raw}, faulty: map[string]bool{}, faults: &faults}
-		switch b.name {
-		case "updateTwin.tags":
+		switch {
+		case strings.HasSuffix(b.name, "updateTwin.tags"):
 			o.patch(b.name, MaxTagsBytes)
-		case "updateTwin.properties.desired":
+		case strings.HasSuffix(b.name, "updateTwin.properties.desired"):
 			o.patch(b.name, MaxDesiredBytes)
 		default:
 			o.payloadSize(b.name, b.raw)

@@ -38,7 +38,8 @@ const RetryAll RetryType = "all"
 func RetryTypes() []RetryType {
 	types := []RetryType{RetryAll, RetryType(Failed.String()), RetryType(TimedOut.String())}
 	for _, r := range []Reason{
-		DeviceOffline, DeviceNotFound, DeviceNoAnswer, DeviceError, UnreadableAnswer, RequestRejected, HubError, ConnectionLost,
+		DeviceOffline, DeviceNotFound, DeviceNoAnswer, DeviceError, UnreadableAnswer, RequestRejected, HubError, ConnectionLost, NotConfirmed,
+		WaitTimedOut,
 	} {
 		types = append(types, RetryType(r.String()))
 	}
@@ -66,9 +67,9 @@ func (r *Retry) Next(run *Run, e *Execution, o Outcome, now time.Time, share flo
 		if !c.FailureType.fits(o) {
 			continue
 		}
-		at := now.Add(c.after(e.Attempts, share)).Truncate(time.Millisecond)
+		at := now.Add(c.after(e.Tries(), share)).Truncate(time.Millisecond)
 		late := c.Until > 0 && at.After(run.StartedAt.Add(time.Duration(c.Until))) || run.PastDeadline(at)
-		return at, !late && (c.NumberOfRetries == 0 || e.Attempts <= c.NumberOfRetries)
+		return at, !late && (c.NumberOfRetries == 0 || e.Tries() <= c.NumberOfRetries)
 	}
 	return time.Time{}, false
 }
@@ -84,8 +85,9 @@ func (e *Execution) Wait(o Outcome, at time.Time) {
 	if !e.State.CanBecome(Queued) {
 		return
 	}
+	e.rest()
 	e.State, e.Reason, e.StatusCode, e.NextAttemptAt = Queued, o.Reason, o.StatusCode, at
-	e.Answer, e.Truncated = cut(o.Answer)
+	e.Answer, e.Truncated = cutAt(o.Answer, AnswerLimit)
 }
 
 // Waiting reports whether e waits for its next attempt; its reason, status and answer are then those of the last one, if there
@@ -95,7 +97,8 @@ func (e *Execution) Waiting() bool { return e.State == Queued && !e.NextAttemptA
 // last is the outcome of the last attempt of an execution that waits.
 func (e *Execution) last() Outcome {
 	o := Outcome{State: Failed, Reason: e.Reason, StatusCode: e.StatusCode, Answer: e.Answer}
-	if e.Reason == DeviceNoAnswer || e.Reason == ProgressTimedOut {
+	switch e.Reason {
+	case DeviceNoAnswer, ProgressTimedOut, NotConfirmed, WaitTimedOut:
 		o.State = TimedOut
 	}
 	return o
@@ -127,7 +130,7 @@ func (s *Shard) WakeAt() time.Time {
 		e := &s.Executions[i]
 		switch {
 		case e.State.Final():
-		case !e.Waiting():
+		case !e.Waiting() && !e.Awaiting():
 			return time.Time{}
 		case at.IsZero() || e.NextAttemptAt.Before(at):
 			at = e.NextAttemptAt

@@ -104,7 +104,7 @@ func TestRetryCriteriaAreChecked(t *testing.T) {
 		`"retry":{"criteria":[{"until":"P1D","factor":0.5}]}`:               "retry.criteria[0].factor: 0.5: must be a number from 1 to 10 with at most two decimals",
 		`"retry":{"criteria":[{"until":"P1D","jitter":2}]}`:                 "retry.criteria[0].jitter: 2: must be a number from 0 to 1 with at most two decimals",
 		`"retry":{"criteria":[{"until":"P1D","numberOfRetrys":2}]}`:         `retry.criteria[0].numberOfRetrys: 2: is not a known member; did you mean "numberOfRetries"?`,
-		`"retry":{"criteria":[{"until":"P1D","failureType":"rejected"}]}`:   `retry.criteria[0].failureType: "rejected": must be "all", "failed", "timedOut", "deviceOffline", "deviceNotFound", "deviceNoAnswer", "deviceError", "unreadableAnswer", "requestRejected", "hubError" or "connectionLost"`,
+		`"retry":{"criteria":[{"until":"P1D","failureType":"rejected"}]}`:   `retry.criteria[0].failureType: "rejected": must be "all", "failed", "timedOut", "deviceOffline", "deviceNotFound", "deviceNoAnswer", "deviceError", "unreadableAnswer", "requestRejected", "hubError", "connectionLost", "notConfirmed" or "waitTimedOut"`,
 		`"maxExecutionTimeInSeconds":60,"retry":{"criteria":[{"delay":7}]}`: `retry.criteria[0].delay: 7: must be a string`,
 	} {
 		_, err := job.Decode(twinJob(member), time.Now())

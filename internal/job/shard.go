@@ -54,13 +54,14 @@ func (s *Shard) Left() int {
 	return n
 }
 
-// EndRest ends every execution that is not final with o, at now; one that waits for a retry as its last attempt did.
+// EndRest ends every execution that is not final with o, at now; one that waits for a retry as its last attempt did, and one between
+// its steps as unfinished.
 func (s *Shard) EndRest(o Outcome, now time.Time) {
 	for i := range s.Executions {
 		if e := &s.Executions[i]; e.Waiting() && e.Attempts > 0 {
 			e.End(e.last(), now)
 		} else {
-			e.End(o, now)
+			e.End(e.unfinished(o), now)
 		}
 	}
 }
@@ -72,12 +73,14 @@ func (s *Shard) Interrupted() {
 	}
 }
 
-// Adopt takes over final outcomes from another copy of the same shard where s has none, and reports whether there were any.
+// Adopt takes over final outcomes, and steps, from another copy of the same shard where s has none, and reports whether there were any.
 func (s *Shard) Adopt(others []Execution) bool {
 	adopted := false
 	for i := range s.Executions {
 		e := &s.Executions[i]
 		if i < len(others) && others[i].DeviceID == e.DeviceID && others[i].State.Final() && !e.State.Final() {
+			*e, adopted = others[i], true
+		} else if i < len(others) && others[i].DeviceID == e.DeviceID && e.behind(&others[i]) {
 			*e, adopted = others[i], true
 		}
 	}

@@ -10,7 +10,7 @@ type ExecutionState uint8
 // The states of an execution. The names are those of the API and of docs/states.md.
 const (
 	Queued     ExecutionState = iota // not called yet, or to be called again
-	InProgress                       // a call is on its way
+	InProgress                       // a call is on its way, or the device is waited for, as the reason says
 	Succeeded                        // the device, or the hub for a twin update, accepted
 	Failed                           // ended without success; Reason says why
 	TimedOut                         // the device did not answer in time, or its run ended before it was called
@@ -127,31 +127,36 @@ func (s Status) CanRecur(next Status) bool {
 	return slices.Contains(seriesTransitions[s], next)
 }
 
-// Reason says why an execution ended without success. It is a closed set, so that counts by reason stay small.
+// Reason says why an execution ended without success, or what one in progress waits for. It is a closed set, so that counts by reason stay small.
 type Reason uint8
 
 // The reasons.
 const (
-	NoReason          Reason = iota
-	DeviceOffline            // the device was not connected within the connect timeout (IoT Hub 404103)
-	DeviceNotFound           // the hub does not know the device, or it is disabled (404001)
-	DeviceNoAnswer           // the device did not answer within the response timeout (504101); it may have executed
-	DeviceError              // the device's answer is no success: a status outside 200-299, or as the job's succeedOn says
-	UnreadableAnswer         // the device's answer was not JSON (502101); it has executed
-	RequestRejected          // the hub refused the request itself (400, 413)
-	HubError                 // the hub failed again and again (5xx); the device may have executed
-	ConnectionLost           // the connection broke again and again after the request was sent; the device may have executed
-	NotStarted               // the run ended by its time limit before the device was called
-	JobCanceled              // the job was cancelled before the device was called
-	Abandoned                // the workers that called it died too often; the device may have executed
-	JobAborted               // an abort criterion of the job was met before the device was called
-	DeviceRejected           // the device answered as the job's rejectOn says
-	StartTimedOut            // the device was not called within the job's timeout.notStarted
-	ProgressTimedOut         // the call took longer than the job's timeout.inProgress; the device may have executed
-	OutcomeUnknown           // the worker that called it died; the device may have executed and is not called again
-	ExecutionCanceled        // a person cancelled this device's execution before it was called, or called again
-	MissingParameter         // the device's twin has no value for a placeholder of the job; the device was not called
-	InvalidParameter         // with the device's values the payload or patch breaks a limit; the device was not called
+	NoReason             Reason = iota
+	DeviceOffline               // the device was not connected within the connect timeout (IoT Hub 404103)
+	DeviceNotFound              // the hub does not know the device, or it is disabled (404001)
+	DeviceNoAnswer              // the device did not answer within the response timeout (504101); it may have executed
+	DeviceError                 // the device's answer is no success: a status outside 200-299, or as the job's succeedOn says
+	UnreadableAnswer            // the device's answer was not JSON (502101); it has executed
+	RequestRejected             // the hub refused the request itself (400, 413)
+	HubError                    // the hub failed again and again (5xx); the device may have executed
+	ConnectionLost              // the connection broke again and again after the request was sent; the device may have executed
+	NotStarted                  // the run ended by its time limit before the device was called
+	JobCanceled                 // the job was cancelled before the device was called
+	Abandoned                   // the workers that called it died too often; the device may have executed
+	JobAborted                  // an abort criterion of the job was met before the device was called
+	DeviceRejected              // the device answered as the job's rejectOn says
+	StartTimedOut               // the device was not called within the job's timeout.notStarted
+	ProgressTimedOut            // the call took longer than the job's timeout.inProgress; the device may have executed
+	OutcomeUnknown              // the worker that called it died; the device may have executed and is not called again
+	ExecutionCanceled           // a person cancelled this device's execution before it was called, or called again
+	MissingParameter            // the device's twin has no value for a placeholder of the job; the device was not called
+	InvalidParameter            // with the device's values the payload or patch breaks a limit; the device was not called
+	AwaitingConfirmation        // in progress: the hub has the desired properties, and the device has not reported them yet
+	AwaitingProperty            // in progress: the device has not reported yet what the step waits for
+	NotConfirmed                // the device did not report the desired properties within the time of confirm
+	WaitTimedOut                // the device did not report within its time what the step waits for
+	StepsUnfinished             // the run ended by its time limit between two steps of the device
 	reasons
 )
 
@@ -160,6 +165,7 @@ var reasonNames = [reasons]string{
 	"hubError", "connectionLost", "notStarted", "jobCanceled", "abandoned", "jobAborted",
 	"deviceRejected", "startTimedOut", "progressTimedOut", "outcomeUnknown", "executionCanceled",
 	"missingParameter", "invalidParameter",
+	"awaitingConfirmation", "awaitingProperty", "notConfirmed", "waitTimedOut", "stepsUnfinished",
 }
 
 // String gives the API's word for r; NoReason is "".

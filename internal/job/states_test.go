@@ -94,7 +94,7 @@ func TestReasonsHaveDistinctNames(t *testing.T) {
 	}
 	beyond := job.Reason(len(job.Reasons()) + 1)
 	require.False(t, beyond.Known())
-	require.Equal(t, fmt.Sprintf("reason(%d)", beyond), beyond.String())
+	require.Equal(t, fmt.Sprintf("reason(%d)", len(job.Reasons())+1), beyond.String())
 }
 
 func TestRunTransitions(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 )
 
 // The packed form of a shard's executions: a version byte, then, plain or deflated, the number of executions and for each
-// its id, state, reason, flags, attempts, times in milliseconds, status code, answer and, by its flag, the time of the next
-// attempt. docs/adr/0003 says why.
+// its id, state, reason, flags, attempts, times in milliseconds, status code, answer and, by their flags, the time of the next
+// attempt and the progress through steps. docs/adr/0003 says why.
 const (
 	packedPlain    = 1
 	packedDeflated = 2
@@ -26,6 +26,7 @@ const (
 	flagTruncated  = 1
 	flagWaiting    = 2 // the time of the next attempt follows the answer
 	flagValues     = 4 // the values for placeholders follow that
+	flagProgress   = 8 // and then how far the steps have come
 
 	// Milliseconds of the years 1 to 9999, without the instant of the zero time.
 	firstTime = -62_135_596_799_999
@@ -83,6 +84,9 @@ func encodeExecutions(executions []job.Execution) []byte {
 		if e.Values != nil {
 			flags |= flagValues
 		}
+		if e.Progress != nil {
+			flags |= flagProgress
+		}
 		b = append(b, byte(e.State), byte(e.Reason), flags)
 		b = binary.AppendUvarint(b, uint64(e.Attempts))
 		b, last = appendTime(b, e.StartedAt, last)
@@ -94,6 +98,9 @@ func encodeExecutions(executions []job.Execution) []byte {
 		}
 		if flags&flagValues != 0 {
 			b = appendBytes(b, e.Values)
+		}
+		if flags&flagProgress != 0 {
+			b, last = appendProgress(b, e.Progress, last)
 		}
 	}
 	return b
@@ -157,6 +164,9 @@ func decodeExecutions(b []byte) ([]job.Execution, error) {
 		}
 		if flags&flagValues != 0 {
 			e.Values = r.bytes()
+		}
+		if flags&flagProgress != 0 {
+			e.Progress = r.progress(&last)
 		}
 		if !e.State.Known() || !e.Reason.Known() {
 			return nil, fmt.Errorf("%w: unknown state or reason", errPacked)

@@ -40,6 +40,17 @@ func drawExecution(t *rapid.T) job.Execution {
 	if values := rapid.SliceOf(rapid.Byte()).Draw(t, "values"); len(values) > 0 {
 		e.Values = values
 	}
+	if rapid.Bool().Draw(t, "steps") {
+		p := &job.Progress{
+			Step: rapid.IntRange(0, job.MaxSteps).Draw(t, "step"), Before: rapid.IntRange(0, 1<<31-1).Draw(t, "before"), Until: instant("until"),
+		}
+		for range rapid.IntRange(0, job.MaxSteps).Draw(t, "results") {
+			p.Results = append(p.Results, job.StepResult{
+				StatusCode: rapid.Int().Draw(t, "code"), EndedAt: instant("passedAt"), Truncated: rapid.Bool().Draw(t, "cut"), Answer: e.Answer,
+			})
+		}
+		e.Progress = p
+	}
 	return e
 }
 
