@@ -12,12 +12,15 @@ import (
 type rolloutFlags struct {
 	rate, concurrency, devices int
 	batches                    []string
+	canary, orderBy            string
 }
 
 func (c *rolloutFlags) flags(fs *flag.FlagSet) {
 	fs.IntVar(&c.rate, "rate", 0, "how many `devices` may begin in a minute; as many as the hub allows unless given")
 	fs.IntVar(&c.concurrency, "max-concurrency", 0, "how many `devices` may be in flight at once")
 	fs.IntVar(&c.devices, "max-devices", 0, "how many `devices` the job takes, those that are listed first; all unless given")
+	fs.StringVar(&c.orderBy, "order-by", "", "the `path` of a tag or property by whose values the devices are ordered, such as tags.site")
+	fs.StringVar(&c.canary, "canary", "", "a first batch of the devices that match this `condition` too, such as \"tags.ring = 'canary'\"")
 	fs.Func("batch", "a first batch of so many `devices`, 10, or of a part of them, 5%; may be repeated, the rest follows", func(size string) error {
 		c.batches = append(c.batches, size)
 		return nil
@@ -27,10 +30,13 @@ func (c *rolloutFlags) flags(fs *flag.FlagSet) {
 // apply adds the rollout to a job.
 func (c *rolloutFlags) apply(def *client.Definition) error {
 	def.MaxDevices = c.devices
-	if c.rate == 0 && c.concurrency == 0 && len(c.batches) == 0 {
+	if c.rate == 0 && c.concurrency == 0 && len(c.batches) == 0 && c.canary == "" && c.orderBy == "" {
 		return nil
 	}
-	def.Rollout = &client.Rollout{MaximumPerMinute: c.rate, MaxConcurrency: c.concurrency}
+	def.Rollout = &client.Rollout{MaximumPerMinute: c.rate, MaxConcurrency: c.concurrency, OrderBy: c.orderBy}
+	if c.canary != "" {
+		def.Rollout.Batches = []client.Batch{{QueryCondition: c.canary}}
+	}
 	for _, text := range c.batches {
 		number, isPart := strings.CutSuffix(text, "%")
 		var b client.Batch
@@ -45,7 +51,7 @@ func (c *rolloutFlags) apply(def *client.Definition) error {
 		}
 		def.Rollout.Batches = append(def.Rollout.Batches, b)
 	}
-	if len(c.batches) > 0 {
+	if len(def.Rollout.Batches) > 0 {
 		def.Rollout.Batches = append(def.Rollout.Batches, client.Batch{})
 	}
 	return nil

@@ -12,12 +12,14 @@ type Rollout struct {
 	MaximumPerMinute int     `json:"maximumPerMinute,omitempty"`
 	MaxConcurrency   int     `json:"maxConcurrency,omitempty"`
 	Batches          []Batch `json:"batches,omitempty"`
+	OrderBy          string  `json:"orderBy,omitempty"`
 }
 
-// Batch is a number of devices, a percentage of them, or, without either, the rest.
+// Batch is the devices that match a condition too, a number of devices, a percentage of them, or, without any of these, the rest.
 type Batch struct {
-	Number     int     `json:"number,omitempty"`
-	Percentage float64 `json:"percentage,omitempty"`
+	QueryCondition string  `json:"queryCondition,omitempty"`
+	Number         int     `json:"number,omitempty"`
+	Percentage     float64 `json:"percentage,omitempty"`
 }
 
 // RolloutStatus is how far a job's rollout has come.

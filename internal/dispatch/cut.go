@@ -5,13 +5,14 @@ import "github.com/fleetjobs/fleetjobs/internal/job"
 // next gives the end of the shard that begins with a pending device, and the part of the target that it belongs to: a part begins with
 // a shard of its own.
 func (p *planner) next(from int) (end, part int) {
-	end = min(len(p.pending), from+p.run.Rollout.ShardSize(p.plan.Devices+from))
+	end, part = len(p.pending), p.part
 	for _, s := range p.stints {
 		if from < s.n {
-			return min(end, s.n), s.part
+			end, part = min(end, s.n), s.part
+			break
 		}
 	}
-	return end, p.part
+	return min(end, from+p.run.Rollout.ShardSize(p.plan.Devices+from, p.chosenBefore(part))), part
 }
 
 // shards is how many shards the pending devices make.

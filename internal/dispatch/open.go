@@ -58,6 +58,7 @@ func (p *planner) write(ctx context.Context, n, mine int, release bool) error {
 	if plan.Part != to.part {
 		plan.Restarts = 0
 	}
+	countChosen(&plan, p.run.Rollout.Chosen(), shards)
 	plan.Part, plan.Continuation, plan.OpensAt = to.part, to.token, p.opensAt
 	plan.Done = p.done && len(p.pending) == 0
 	plan.SendAt = now.Add(p.pause)

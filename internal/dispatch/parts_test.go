@@ -15,17 +15,22 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
-// planned gives the sites of a run's devices, in the order in which they were planned, and their number.
-func (w *world) planned(run *job.Run) (sites []any, devices int) {
+// planned gives the sites of a run's devices but those chosen first, in the order in which they were planned, and their number.
+func (w *world) planned(run *job.Run, chosen ...string) (sites []any, devices int) {
 	w.t.Helper()
 	shards, err := w.observer().Shards(w.t.Context(), run.ID, tablestore.ShardQuery{Always: -1})
 	require.NoError(w.t, err)
 	w.hub.mu.Lock()
 	defer w.hub.mu.Unlock()
 	for _, s := range shards {
-		for _, e := range s.Executions {
+		for i, e := range s.Executions {
+			if slices.Contains(chosen, e.DeviceID) {
+				require.Zero(w.t, s.Number+s.Part, "chosen ones come first")
+				require.Less(w.t, i, len(chosen))
+				continue
+			}
 			site, _ := w.hub.twins[e.DeviceID].Lookup([]string{"tags", "site"})
-			require.Equal(w.t, s.Part, partOf(site), "%s in shard %d", e.DeviceID, s.Number)
+			require.Equal(w.t, s.Part, min(1, len(chosen))+partOf(site), "%s in shard %d", e.DeviceID, s.Number)
 			if sites = append(sites, site); len(sites) > 1 && sites[len(sites)-2] == site {
 				sites = sites[:len(sites)-1]
 			}
@@ -161,12 +166,13 @@ func TestAPlannerOfPartsMayDieAtAnyRequest(t *testing.T) {
 			w.hub.page = 3 // the values come in two pages
 			w.hub.populate(24)
 			w.hub.tag(fourSites)
-			id := w.create(careful(`{"orderBy":"tags.site"}`, ""))
+			id := w.create(careful(`{"orderBy":"tags.site","batches":[{"deviceIds":["dev-0","dev-1"]},{}]}`, ""))
 			w.current().left.Store(n)
 			run := w.ended(id)
 			require.Equal(t, job.Statistics{DeviceCount: 24, SucceededCount: 24}, run.Counts().Statistics())
 			require.Len(t, w.executions(run), 24)
-			sites, _ := w.planned(run)
+			require.Equal(t, 2, run.Rollout.Batches[0].Begun)
+			sites, _ := w.planned(run, "dev-0", "dev-1")
 			require.Equal(t, []any{7.0, "a", "b", nil}, sites)
 		})
 	}

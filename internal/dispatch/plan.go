@@ -74,17 +74,18 @@ type planner struct {
 	slots   []pace.Slot // that earlier stretches reserved for pages
 
 	seen     seen
-	suspects []string      // selected, perhaps for the second time
-	pending  []string      // selected and not stored
-	known    values        // of those, for the job's placeholders
-	part     int           // of the target, that the last page belongs to
-	stints   []stint       // parts before it that pending devices belong to
-	marks    []mark        // continuations after some of pending
-	at       place         // continuation after pending
-	done     bool          // the source has no more, or the run has enough
-	most     int           // devices that the run takes, 0 for all
-	pause    time.Duration // before the next stretch
-	opensAt  time.Time     // when the part that comes next may be selected
+	chosen   map[uint64]struct{} // fingerprints of devices of chosen batches
+	suspects []string            // selected, perhaps for the second time
+	pending  []string            // selected and not stored
+	known    values              // of those, for the job's placeholders
+	part     int                 // of the target, that the last page belongs to
+	stints   []stint             // parts before it that pending devices belong to
+	marks    []mark              // continuations after some of pending
+	at       place               // continuation after pending
+	done     bool                // the source has no more, or the run has enough
+	most     int                 // devices that the run takes, 0 for all
+	pause    time.Duration       // before the next stretch
+	opensAt  time.Time           // when the part that comes next may be selected
 }
 
 // mark says that the source goes on at a place after the first n pending devices, and when their last page came.
@@ -131,6 +132,9 @@ func (p *planner) stretch(ctx context.Context, r *reader) error {
 	p.d.planners.Add(1)
 	defer p.d.planners.Add(-1)
 	if err := p.recall(ctx); err != nil {
+		return err
+	}
+	if err := p.recallChosen(ctx); err != nil {
 		return err
 	}
 	defer func() { p.d.recalled.put(p.run.ID, p.plan.Shards, p.seen) }()
@@ -199,10 +203,14 @@ func (p *planner) take(ctx context.Context, got page) error {
 	}
 	p.known.add(got.values)
 	for _, id := range got.devices {
-		if p.seen.add(p.d.store.Fingerprint(p.run.ID, id)) {
-			p.suspects = append(p.suspects, id)
+		print := p.d.store.Fingerprint(p.run.ID, id)
+		if p.seen.add(print) {
+			if !p.repeated(print) {
+				p.suspects = append(p.suspects, id)
+			}
 			continue
 		}
+		p.remember(print, got.part)
 		p.pending = append(p.pending, id)
 	}
 	p.at, p.done = got.next, got.last || p.enough()

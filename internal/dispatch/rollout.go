@@ -13,7 +13,7 @@ import (
 func (s *supervision) sight() job.Sight {
 	c := s.run.Closed.Plus(s.run.Live)
 	return job.Sight{
-		Selected: s.plan.Devices, Complete: s.plan.Done, Succeeded: c.Of(job.Succeeded),
+		Selected: s.plan.Devices, Complete: s.plan.Done, Chosen: s.chosen(), Succeeded: c.Of(job.Succeeded),
 		InFlight: s.run.Live.Total() - s.run.Live.Ended() - s.waiting(),
 	}
 }

@@ -109,7 +109,7 @@ const (
 	MinIncrementFactor = 1.1
 	MaxIncrementFactor = 5
 	MaxIncreaseDevices = 1_000_000
-	MinBatches         = 2
+	MinBatches         = 1
 	MaxBatches         = 50
 	MaxBatchNumber     = 1_000_000
 	MaxPercentage      = 100

@@ -75,10 +75,10 @@ func (o *object) sameBatches(before, after *Rollout) {
 	}
 	same := slices.EqualFunc(before.Batches, after.Batches, func(a, b BatchPolicy) bool {
 		approval := a.Gate != nil && a.Gate.Approval
-		return a.Number == b.Number && a.Percentage == b.Percentage && (!approval || b.Gate != nil && b.Gate.Approval)
+		return a.sameDevices(&b) && (!approval || b.Gate != nil && b.Gate.Approval)
 	})
 	if !same {
-		o.fault("rollout.batches", nil, "must have the same sizes and no fewer approvals: only thresholds and times can be edited")
+		o.fault("rollout.batches", nil, "must have the same devices and no fewer approvals: only thresholds and times can be edited")
 	}
 	if before.OrderBy != after.OrderBy {
 		o.fault("rollout.orderBy", nil, "cannot be edited")

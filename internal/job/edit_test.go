@@ -47,9 +47,9 @@ func TestEditsThatAreRefused(t *testing.T) {
 		`{"rollout":null}`:                    "can neither be added nor be taken away",
 		`{"rollout":{"maximumPerMinute":-1}}`: "rollout.maximumPerMinute: -1: must be",
 		`{"rollout":{"rate":1}}`:              "rollout.rate: 1: is not a known member",
-		`{"rollout":{"batches":[{"number":11},{"gate":{"approval":true}}]}}`: "must have the same sizes",
+		`{"rollout":{"batches":[{"number":11},{"gate":{"approval":true}}]}}`: "must have the same devices",
 		`{"rollout":{"batches":[{"number":10},{}]}}`:                         "no fewer approvals",
-		`{"rollout":{"batches":null}}`:                                       "must have the same sizes",
+		`{"rollout":{"batches":null}}`:                                       "must have the same devices",
 	} {
 		_, err := decoded(t, editable).Edit([]byte(patch))
 		require.ErrorContains(t, err, fault, patch)

@@ -37,13 +37,14 @@ type Parts struct {
 const (
 	MaxParts       = 1000 // different values of a path among the devices of a run
 	MaxPathChars   = 256
+	MaxBatchIDs    = 100 // device ids that a batch may name
 	MaxLabelBytes  = 256  // of a value, as JSON
-	MaxParted      = 7000 // characters of a condition that is divided
-	maxFilterChars = twinquery.MaxConditionLength - MaxParted - 20
+	MaxParted      = 4000 // characters of a condition that is divided
+	MaxFilterChars = 4000 // both fit the longest condition, with brackets
 )
 
-// Divided reports whether runs of the job have parts.
-func (d *Definition) Divided() bool { return d.GroupPath() != "" }
+// Divided reports whether runs of the job have parts: one for each chosen batch and for each value of a path.
+func (d *Definition) Divided() bool { return d.GroupPath() != "" || d.Rollout.Chosen() > 0 }
 
 // GroupPath is the path whose values divide the target, "" for none.
 func (d *Definition) GroupPath() string {
@@ -53,12 +54,16 @@ func (d *Definition) GroupPath() string {
 	return d.Rollout.OrderBy
 }
 
-// Divide makes the parts of a run from the values of GroupPath that its devices have, as JSON; "" stands for none. The error says
-// that they are too many.
-func (d *Definition) Divide(values []string) ([]Part, error) {
-	text := d.GroupPath()
+// Divide makes the parts of a run: those of the chosen batches, and what is left, by the values of GroupPath that its devices have, as
+// JSON; "" stands for none. The error says that they are too many.
+func (r *Record) Divide(values []string) ([]Part, error) {
+	var parts []Part
+	for i := range r.Rollout.Chosen() {
+		parts = append(parts, r.Rollout.Batches[i].part(r.ListChunks > 0))
+	}
+	text := r.GroupPath()
 	if text == "" {
-		return []Part{{}}, nil
+		return append(parts, Part{}), nil
 	}
 	path, err := twinquery.ParsePath(text)
 	if err != nil {
@@ -70,22 +75,17 @@ func (d *Definition) Divide(values []string) ([]Part, error) {
 	if len(values) > MaxParts {
 		return nil, fmt.Errorf("the devices have more than %d different values of %s", MaxParts, text)
 	}
-	parts := make([]Part, 0, len(values)+1)
-	rest := false
+	last := Part{Filter: path.Missing()}
 	for _, v := range values {
-		if len(v) == 0 {
+		if v == "" {
 			continue
 		}
 		filter, ok := path.Is(json.RawMessage(v))
-		if !ok || len(v) > MaxLabelBytes || len(filter) > maxFilterChars {
-			rest = true
+		if !ok || len(v) > MaxLabelBytes {
+			last = Part{} // null, an object, an array or a long text, with which no condition compares: all that no other part has
 			continue
 		}
 		parts = append(parts, Part{Filter: filter, Label: v})
-	}
-	last := Part{Filter: path.Missing()}
-	if rest { // null, an object, an array or a long text, with which no condition compares: all that no other part has
-		last = Part{}
 	}
 	return append(parts, last), nil
 }
@@ -138,14 +138,23 @@ func (o *object) twinPath(name string) string {
 // ofList is the policy without what takes queries of the hub, for a job with a list of devices.
 func (p *Rollout) ofList() *Rollout {
 	c := p.Clone()
-	if c != nil {
-		c.OrderBy = ""
+	if c == nil {
+		return nil
+	}
+	c.OrderBy = ""
+	c.Batches = slices.DeleteFunc(c.Batches, func(b BatchPolicy) bool { return b.Chosen() })
+	if len(c.Batches) > 0 && c.Batches[0].Gate != nil { // the first has none before it
+		c.Batches[0].Gate.SuccessThresholdPercentage, c.Batches[0].Gate.MinimumObservationTime = 0, 0
 	}
 	return c
 }
 
-// divisible refuses targets that cannot be divided by a path.
+// divisible refuses targets that cannot be divided as the rollout wants it.
 func (o *object) divisible(def *Definition) {
+	o.chosenBatches(def)
+	if def.Divided() && len([]rune(def.QueryCondition)) > MaxParted {
+		o.fault("queryCondition", nil, fmt.Sprintf("must have at most %d characters with rollout.orderBy, or with batches that have a condition or a list", MaxParted))
+	}
 	const name = "rollout.orderBy"
 	if def.GroupPath() == "" {
 		return
@@ -153,9 +162,6 @@ func (o *object) divisible(def *Definition) {
 	if def.DeviceIDs != nil {
 		o.fault(name, nil, "goes with queryCondition only: the hub groups the devices of a query")
 		return
-	}
-	if len([]rune(def.QueryCondition)) > MaxParted {
-		o.fault("queryCondition", nil, fmt.Sprintf("must have at most %d characters with %s", MaxParted, name))
 	}
 	if c, err := twinquery.ParseCondition(def.QueryCondition); err == nil && c.Source == twinquery.Modules {
 		o.fault(name, nil, "goes with devices only: the hub does not group modules")

@@ -39,7 +39,7 @@ type Wait string
 
 // What a batch waits for.
 const (
-	WaitSelection   Wait = "selection"        // its size is a percentage, and not every device is selected yet
+	WaitSelection   Wait = "selection"        // its devices, or all that it is a percentage of, are not selected yet
 	WaitPrevious    Wait = "previousBatch"    // the batch before has not ended
 	WaitThreshold   Wait = "successThreshold" // too few devices of the batch before have succeeded so far
 	WaitObservation Wait = "observationTime"  // the observation time has not passed
@@ -56,8 +56,9 @@ func Waits() []Wait {
 type Batch struct {
 	State      BatchState
 	FirstShard int
-	Size       int // devices that it is to have; 0 while that is not known, and for the last
-	Begun      int // devices of its shards that were handed to the workers
+	Size       int  // devices that it is to have; 0 while that is not known, and for the last
+	Empty      bool `json:",omitempty"` // it was chosen, and has no devices
+	Begun      int  // devices of its shards that were handed to the workers
 	// Ended and Succeeded count rolled-up shards, LiveEnded and LiveSucceeded those under way as of the last supervision.
 	Ended, Succeeded         int
 	LiveEnded, LiveSucceeded int
@@ -96,18 +97,27 @@ func NewRolling(p *Rollout) *Rolling {
 }
 
 // ShardSize is that of the policy; without a rollout all shards have the same.
-func (r *Rolling) ShardSize(before int) int {
+func (r *Rolling) ShardSize(before, chosen int) int {
 	if r == nil {
 		return ShardSize
 	}
-	return r.Policy.ShardSize(before)
+	return r.Policy.ShardSize(before, chosen)
+}
+
+// Chosen is how many of the first batches are chosen ones.
+func (r *Rolling) Chosen() int {
+	if r == nil {
+		return 0
+	}
+	return r.Policy.Chosen()
 }
 
 // Sight is what a supervision sees of a run.
 type Sight struct {
 	Selected  int // devices selected so far
 	Complete  bool
-	InFlight  int // devices that were handed out and have not ended
+	Chosen    []int // devices of the chosen batches whose selection has ended
+	InFlight  int   // devices that were handed out and have not ended
 	Succeeded int
 }
 
@@ -165,7 +175,7 @@ func (r *Rolling) Current() int {
 // full reports whether batch i has all its devices.
 func (r *Rolling) full(i int, s Sight) bool {
 	b := &r.Batches[i]
-	return s.Complete && r.Begun >= s.Selected || b.Size > 0 && b.Begun >= b.Size
+	return s.Complete && r.Begun >= s.Selected || b.Empty || b.Size > 0 && b.Begun >= b.Size
 }
 
 // Step moves the batches on at now. shard is the number of the next shard that will be opened. missed, if not "", says why the
@@ -187,15 +197,19 @@ func (r *Rolling) Step(now time.Time, shard int, s Sight) (missed string) {
 		b.State = BatchWaiting
 		return missed
 	}
-	b.State, b.BeganAt, b.FirstShard, b.Size = BatchRunning, now, shard, r.size(next, s.Selected)
+	b.State, b.BeganAt, b.FirstShard, b.Size = BatchRunning, now, shard, r.size(next, s)
+	b.Empty = b.Size == 0 && r.Policy.Batches[next].Chosen()
 	return ""
 }
 
 // size gives the number of devices of a batch, 0 for the rest.
-func (r *Rolling) size(i, selected int) int {
-	p := r.Policy.Batches[i]
-	if p.Percentage > 0 {
-		return max(1, int(math.Ceil(float64(selected)*p.Percentage/100-1e-9)))
+func (r *Rolling) size(i int, s Sight) int {
+	p := &r.Policy.Batches[i]
+	switch {
+	case p.Chosen():
+		return s.Chosen[i]
+	case p.Percentage > 0:
+		return max(1, int(math.Ceil(float64(s.Selected)*p.Percentage/100-1e-9)))
 	}
 	return p.Number
 }
@@ -207,7 +221,7 @@ func (r *Rolling) waits(now time.Time, i int, s Sight) (waits []Wait, missed str
 	if gate == nil {
 		gate = &Gate{}
 	}
-	if p.Percentage > 0 && !s.Complete {
+	if p.Percentage > 0 && !s.Complete || p.Chosen() && len(s.Chosen) <= i {
 		waits = append(waits, WaitSelection)
 	}
 	if i > 0 {
@@ -237,6 +251,10 @@ func (r *Rolling) after(now time.Time, i int, gate *Gate, s Sight) (waits []Wait
 	threshold := gate.SuccessThresholdPercentage
 	enough := float64(succeeded)*100 >= threshold*float64(b.Begun)-1e-6
 	switch {
+	case b.Empty && threshold > 0 && !s.Complete:
+		return []Wait{WaitSelection}, ""
+	case b.Empty && threshold > 0:
+		return []Wait{WaitThreshold}, fmt.Sprintf("batch %d has no devices, and batch %d needs that %v %% of them succeed", i+1, i+2, threshold)
 	case !r.full(i, s) || threshold == 0 && !ended:
 		return []Wait{WaitPrevious}, ""
 	case !enough && ended:
@@ -264,6 +282,8 @@ func (r *Rolling) Fits(now time.Time, sizes []int, s Sight) int {
 	if i := r.Current(); len(r.Batches) > 0 {
 		switch {
 		case i < 0:
+			return 0
+		case r.Batches[i].Empty:
 			return 0
 		case r.Batches[i].Size > 0:
 			room = r.Batches[i].Size - r.Batches[i].Begun

@@ -37,12 +37,14 @@ type RateIncrease struct {
 	NumberOfSucceededDevices int `json:"numberOfSucceededDevices,omitempty"`
 }
 
-// BatchPolicy is one batch: a number of devices, a percentage of the target, or, for the last one, the rest. Gate is what its
-// begin waits for; nil is the end of the batch before.
+// BatchPolicy is one batch: the devices of the target that match a condition or are named, a number of devices, a percentage of the
+// target, or, for the last one, the rest. Gate is what its begin waits for; nil is the end of the batch before.
 type BatchPolicy struct {
-	Number     int     `json:"number,omitempty"`
-	Percentage float64 `json:"percentage,omitempty"`
-	Gate       *Gate   `json:"gate,omitempty"`
+	QueryCondition string   `json:"queryCondition,omitempty"`
+	DeviceIDs      []string `json:"deviceIds,omitempty"`
+	Number         int      `json:"number,omitempty"`
+	Percentage     float64  `json:"percentage,omitempty"`
+	Gate           *Gate    `json:"gate,omitempty"`
 }
 
 // Gate is what has to hold, all together, before a batch begins.
@@ -80,8 +82,9 @@ const (
 	percentageRounding = 50 // a batch by percentage ends with a shard: its end is off by a 50th of the devices up to there at most
 )
 
-// ShardSize is how many devices the next shard of a run takes when so many were stored before.
-func (p *Rollout) ShardSize(before int) int {
+// ShardSize is how many devices the next shard of a run takes when so many were stored before, chosen of them for chosen batches. It
+// is negative while those are stored.
+func (p *Rollout) ShardSize(before, chosen int) int {
 	size := ShardSize
 	if p.MaxConcurrency > 0 {
 		size = min(size, max(1, p.MaxConcurrency/shardsInFlight))
@@ -89,8 +92,11 @@ func (p *Rollout) ShardSize(before int) int {
 	if rate := p.Rate(before, before); rate > 0 {
 		size = min(size, max(1, int(rate/shardsAMinute)))
 	}
-	end := 0
-	for _, b := range p.Batches {
+	if chosen < 0 {
+		return size
+	}
+	end := chosen
+	for _, b := range p.Batches[p.Chosen():] {
 		if b.Percentage > 0 {
 			return min(size, max(1, before/percentageRounding)) // where this and later batches end is not known yet
 		}
@@ -177,18 +183,24 @@ func (o *object) batches() []BatchPolicy {
 }
 
 func (o *object) batch(first, last bool) BatchPolicy {
-	o.only("number", "percentage", "gate")
+	o.only("queryCondition", "deviceIds", "number", "percentage", "gate")
 	b := BatchPolicy{
 		Number:     int(o.integer("number", 0, 1, MaxBatchNumber)),
 		Percentage: o.decimal("percentage", 0, 0, MaxPercentage),
 		Gate:       o.gate(first),
 	}
-	sized := o.has("number") || o.has("percentage")
+	o.chosenBy(&b)
+	sizes := 0
+	for _, name := range []string{"queryCondition", "deviceIds", "number", "percentage"} {
+		if o.has(name) {
+			sizes++
+		}
+	}
 	switch {
-	case last && sized:
-		o.fault("", nil, "must have neither number nor percentage: the last batch takes the rest")
-	case !last && o.has("number") == o.has("percentage"):
-		o.fault("", nil, "must have one of number and percentage; only the last batch, which takes the rest, has none")
+	case last && sizes > 0:
+		o.fault("", nil, "must have none of queryCondition, deviceIds, number and percentage: the last batch takes the rest")
+	case !last && sizes != 1:
+		o.fault("", nil, "must have one of queryCondition, deviceIds, number and percentage; only the last batch, which takes the rest, has none")
 	}
 	return b
 }

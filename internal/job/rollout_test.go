@@ -36,25 +36,34 @@ func TestTheRateGrowsAsAWSSaysIt(t *testing.T) {
 func TestRolloutsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for text, fault := range map[string]string{
-		`{"maximumPerMin":1}`:                                  `did you mean "maximumPerMinute"?`,
-		`{"maximumPerMinute":0}`:                               "must be a whole number from 1 to 1000000",
-		`{"orderBy":"site"}`:                                   "a path below tags, properties.desired or properties.reported",
-		`{"orderBy":"tags"}`:                                   "a path below tags, properties.desired or properties.reported",
-		`{"orderBy":"tags.group.name"}`:                        "group is a keyword; as a name it is written [[group]]",
-		`{"orderBy":"tags.site DESC"}`:                         "rollout.orderBy: \"tags.site DESC\": ",
-		`{"maxConcurrency":1.5}`:                               "rollout.maxConcurrency: 1.5: must be a whole number",
-		`{"exponentialRate":{}}`:                               "rollout.exponentialRate.baseRatePerMinute: is required",
-		`{"batches":[{}]}`:                                     "must be an array of 2 to 50 batches",
-		`{"batches":[{},{}]}`:                                  "must have one of number and percentage",
-		`{"batches":[{"number":1,"percentage":2},{}]}`:         "must have one of number and percentage",
-		`{"batches":[{"number":1},{"number":2}]}`:              "the last batch takes the rest",
-		`{"batches":[{"percentage":50},{"percentage":50},{}]}`: "must leave devices to the last batch",
-		`{"batches":[{"percentage":0.001},{}]}`:                "must be a number above 0 and up to 100",
-		`{"batches":[{"number":1,"gate":{"successThresholdPercentage":1}},{}]}`:                                                                         "the first batch has none",
-		`{"batches":[{"number":1},{"gate":{"minimumObservationTime":"5m"}}]}`:                                                                           "must be an ISO 8601 duration",
-		`{"batches":[{"number":1},{"gate":{"minimumObservationTime":"P400D"}}]}`:                                                                        "must be from PT1S to P366D",
-		`{"batches":[{"number":1},{"gate":{"approval":"yes"}}]}`:                                                                                        "rollout.batches[1].gate.approval: \"yes\": must be true or false",
-		`{"batches":[{"number":1},{"gate":{"successThresholdPercentage":99.999}}]}`:                                                                     "at most two decimals",
+		`{"maximumPerMin":1}`:                     `did you mean "maximumPerMinute"?`,
+		`{"maximumPerMinute":0}`:                  "must be a whole number from 1 to 1000000",
+		`{"orderBy":"site"}`:                      "a path below tags, properties.desired or properties.reported",
+		`{"orderBy":"tags"}`:                      "a path below tags, properties.desired or properties.reported",
+		`{"orderBy":"tags.group.name"}`:           "group is a keyword; as a name it is written [[group]]",
+		`{"orderBy":"tags.site DESC"}`:            "rollout.orderBy: \"tags.site DESC\": ",
+		`{"maxConcurrency":1.5}`:                  "rollout.maxConcurrency: 1.5: must be a whole number",
+		`{"exponentialRate":{}}`:                  "rollout.exponentialRate.baseRatePerMinute: is required",
+		`{"batches":[]}`:                          "must be an array of 1 to 50 batches",
+		`{"batches":[{"queryCondition":"*"},{}]}`: "must be a condition without FROM",
+		`{"batches":[{"queryCondition":"FROM devices.modules WHERE tags.a = 1"},{}]}`: "must be a condition without FROM",
+		`{"batches":[{"queryCondition":"tags.a ="},{}]}`:                              "rollout.batches[0].queryCondition",
+		`{"batches":[{"queryCondition":"LOWER(tags.a) = 'x'"},{}]}`:                   "unknown function LOWER",
+		`{"batches":[{"deviceIds":[]},{}]}`:                                           "has 0 ids",
+		`{"batches":[{"deviceIds":["a","a"]},{}]}`:                                    "repeats deviceIds[0]",
+		`{"batches":[{"deviceIds":["a"],"number":1},{}]}`:                             "must have one of queryCondition",
+		`{"batches":[{"number":1},{"deviceIds":["a"]},{}]}`:                           "must stand before the batches with number or percentage",
+		`{"batches":[{"number":1},{"deviceIds":["a"]}]}`:                              "the last batch takes the rest",
+		`{"batches":[{},{}]}`:                                                         "must have one of queryCondition, deviceIds, number and percentage",
+		`{"batches":[{"number":1,"percentage":2},{}]}`:                                "must have one of queryCondition, deviceIds, number and percentage",
+		`{"batches":[{"number":1},{"number":2}]}`:                                     "the last batch takes the rest",
+		`{"batches":[{"percentage":50},{"percentage":50},{}]}`:                        "must leave devices to the last batch",
+		`{"batches":[{"percentage":0.001},{}]}`:                                       "must be a number above 0 and up to 100",
+		`{"batches":[{"number":1,"gate":{"successThresholdPercentage":1}},{}]}`:       "the first batch has none",
+		`{"batches":[{"number":1},{"gate":{"minimumObservationTime":"5m"}}]}`:         "must be an ISO 8601 duration",
+		`{"batches":[{"number":1},{"gate":{"minimumObservationTime":"P400D"}}]}`:      "must be from PT1S to P366D",
+		`{"batches":[{"number":1},{"gate":{"approval":"yes"}}]}`:                      "rollout.batches[1].gate.approval: \"yes\": must be true or false",
+		`{"batches":[{"number":1},{"gate":{"successThresholdPercentage":99.999}}]}`:   "at most two decimals",
 		`{"maximumPerMinute":10,"exponentialRate":{"baseRatePerMinute":11,"incrementFactor":1.1,"rateIncreaseCriteria":{"numberOfNotifiedDevices":1}}}`: "must not begin with more",
 		`{"exponentialRate":{"baseRatePerMinute":11,"incrementFactor":1.15,"rateIncreaseCriteria":{}}}`:                                                 "at most one decimal",
 	} {
@@ -65,11 +74,16 @@ func TestRolloutsThatAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "maxDevices: 0: must be a whole number")
 }
 
-// shardsOf cuts a fleet as a planner does.
-func shardsOf(r *job.Rolling, devices int) (sizes []int) {
-	for n := 0; n < devices; {
-		size := min(r.ShardSize(n), devices-n)
-		sizes, n = append(sizes, size), n+size
+// shardsOf cuts a fleet as a planner does, with so many devices in each chosen batch.
+func shardsOf(r *job.Rolling, devices int, chosen []int) (sizes []int) {
+	n, before := 0, 0
+	for _, c := range chosen {
+		for before += c; n < before; n += sizes[len(sizes)-1] {
+			sizes = append(sizes, min(r.ShardSize(n, -1), before-n))
+		}
+	}
+	for ; n < devices; n += sizes[len(sizes)-1] {
+		sizes = append(sizes, min(r.ShardSize(n, before), devices-n))
 	}
 	return sizes
 }
@@ -79,9 +93,12 @@ func drawRollout(t *rapid.T) *job.Rollout {
 		MaximumPerMinute: rapid.SampledFrom([]int{0, 1, 7, 60, 600, 6000}).Draw(t, "rate"),
 		MaxConcurrency:   rapid.SampledFrom([]int{0, 1, 3, 50, 1000}).Draw(t, "concurrency"),
 	}
-	for range rapid.IntRange(0, 4).Draw(t, "batches") {
+	chosen := rapid.IntRange(0, 2).Draw(t, "chosen batches")
+	for i := range chosen + rapid.IntRange(0, 4).Draw(t, "batches") {
 		b := job.BatchPolicy{Number: rapid.IntRange(1, 300).Draw(t, "number")}
-		if rapid.Bool().Draw(t, "by percentage") {
+		if i < chosen {
+			b = job.BatchPolicy{QueryCondition: "tags.ring = 1"}
+		} else if rapid.Bool().Draw(t, "by percentage") {
 			b = job.BatchPolicy{Percentage: float64(rapid.IntRange(1, 24).Draw(t, "percentage"))}
 		}
 		if rapid.Bool().Draw(t, "gate") && len(p.Batches) > 0 {
@@ -103,7 +120,8 @@ type fleetRun struct {
 	r        *job.Rolling
 	sizes    []int
 	total    int
-	shard    int // next
+	chosen   []int // devices of the chosen batches
+	shard    int   // next
 	begun    []time.Time
 	counts   map[int]job.Counts // of shards under way
 	inFlight int
@@ -111,7 +129,7 @@ type fleetRun struct {
 }
 
 func (f *fleetRun) sight() job.Sight {
-	return job.Sight{Selected: f.total, Complete: true, InFlight: f.inFlight, Succeeded: f.done.Of(job.Succeeded)}
+	return job.Sight{Selected: f.total, Complete: true, Chosen: f.chosen, InFlight: f.inFlight, Succeeded: f.done.Of(job.Succeeded)}
 }
 
 // pass is a supervision at now; ends says which shards under way end, and how.
@@ -153,7 +171,10 @@ func TestARolloutKeepsItsPolicy(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawRollout(t)
 		f := &fleetRun{r: job.NewRolling(p), total: rapid.IntRange(0, 700).Draw(t, "devices"), counts: map[int]job.Counts{}}
-		f.sizes = shardsOf(f.r, f.total)
+		for left := f.total; len(f.chosen) < p.Chosen(); left -= f.chosen[len(f.chosen)-1] {
+			f.chosen = append(f.chosen, rapid.IntRange(0, min(left, 150)).Draw(t, "devices of a chosen batch"))
+		}
+		f.sizes = shardsOf(f.r, f.total, f.chosen)
 		failures := rapid.IntRange(0, 50).Draw(t, "failures in a hundred")
 		dice := rapid.IntRange(0, 99)
 		now, missed := noon, ""
@@ -204,7 +225,9 @@ func checkBatches(t *rapid.T, f *fleetRun, missed string) {
 		if i+1 < len(f.r.Batches) && b.State == job.BatchCompleted && begun < f.total {
 			exact = exact && f.r.Policy.Batches[i].Percentage == 0
 			require.GreaterOrEqual(t, b.Begun, b.Size)
-			if exact {
+			if i < len(f.chosen) {
+				require.Equal(t, f.chosen[i], b.Begun, "chosen batches are exact")
+			} else if exact {
 				require.Equal(t, f.r.Policy.Batches[i].Number, b.Begun, "batches by number are exact")
 			}
 			require.LessOrEqual(t, b.Begun-b.Size, max(0, begun/50), "others end with a shard")
@@ -235,6 +258,40 @@ type requirePanics struct{}
 
 func (requirePanics) Errorf(format string, _ ...any) { panic(format) }
 func (requirePanics) FailNow()                       { panic("failed") }
+
+// TestChosenBatchesAtTheirBoundaries: a chosen batch waits for its own selection alone, and one without devices opens no gate that asks
+// for success.
+func TestChosenBatchesAtTheirBoundaries(t *testing.T) {
+	t.Parallel()
+	gates := func(gate string) *job.Rolling {
+		return job.NewRolling(rollout(t, `{"batches":[{"queryCondition":"tags.ring = 0"},{"gate":`+gate+`}]}`))
+	}
+	r, s := gates(`{"successThresholdPercentage":100}`), job.Sight{Selected: 3}
+	require.Empty(t, r.Step(noon, 0, s))
+	require.Equal(t, []job.Wait{job.WaitSelection}, r.Batches[0].WaitsFor)
+	require.Zero(t, r.Fits(noon, []int{3}, s))
+	s.Chosen, s.Selected = []int{3}, 50
+	require.Empty(t, r.Step(noon, 0, s))
+	require.Equal(t, 1, r.Fits(noon, []int{3, 47}, s), "its devices and no other")
+	r.Begin(noon, noon, 3, s)
+	r.RolledUp(0, job.CountsOf(job.Succeeded, job.NoReason, 3))
+	require.Empty(t, r.Step(noon, 1, s))
+	require.Equal(t, job.BatchRunning, r.Batches[1].State)
+
+	r, s = gates(`{"successThresholdPercentage":1}`), job.Sight{Selected: 50, Chosen: []int{0}}
+	require.Empty(t, r.Step(noon, 0, s))
+	require.Zero(t, r.Fits(noon, []int{50}, s), "nobody slips through a batch without devices")
+	require.Empty(t, r.Step(noon, 0, s), "the target may turn out to be empty too")
+	s.Complete = true
+	require.Equal(t, "batch 1 has no devices, and batch 2 needs that 1 % of them succeed", r.Step(noon, 0, s))
+	require.Zero(t, r.Fits(noon, []int{50}, s))
+
+	r = gates(`{}`)
+	r.Step(noon, 0, s)
+	r.Step(noon, 0, s)
+	require.Equal(t, job.BatchRunning, r.Batches[1].State, "a gate that asks for the end alone opens")
+	require.Equal(t, 1, r.Fits(noon, []int{50}, s))
+}
 
 func TestGatesHoldAtTheirBoundaries(t *testing.T) {
 	t.Parallel()

@@ -12,6 +12,8 @@ type Plan struct {
 	Shards       int // stored so far
 	Devices      int
 	Done         bool
+	// Chosen counts the devices of the parts that belong to chosen batches, as far as they are stored.
+	Chosen []int `json:",omitempty"`
 	// Restarts counts how often the hub lost the continuation token, so that the selection of the part began anew.
 	Restarts int
 	Claim    Claim

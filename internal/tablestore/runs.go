@@ -215,6 +215,17 @@ func (s *Store) Selected(ctx context.Context, runID string, yield func(print uin
 	})
 }
 
+// FirstSelected is Selected for the first devices of the plan.
+func (s *Store) FirstSelected(ctx context.Context, runID string, n int, yield func(print uint64)) error {
+	return s.eachPrint(ctx, runID, func(_ int, prints []byte) bool {
+		for ; len(prints) >= 8 && n > 0; prints = prints[8:] {
+			yield(binary.BigEndian.Uint64(prints))
+			n--
+		}
+		return n > 0
+	})
+}
+
 // Fingerprint is what Selected gives for a device.
 func (s *Store) Fingerprint(runID, deviceID string) uint64 { return fingerprint(runID, deviceID) }
 
