@@ -39,12 +39,6 @@ func stateOf(rec *job.Record, run *job.Run) state {
 	return state{rec: rec, run: run, counts: run.Counts()}
 }
 
-// selection says how far the choice of devices has come.
-type selection struct {
-	State       string `json:"state"`
-	DeviceCount int    `json:"deviceCount"`
-}
-
 type blockView struct {
 	Reason  string  `json:"reason"`
 	Code    string  `json:"code,omitempty"`
@@ -85,6 +79,7 @@ type jobView struct {
 	RolloutStatus       *rolloutView   `json:"rolloutStatus,omitempty"`
 	MaxDevices          int            `json:"maxDevices,omitempty"`
 	Placeholders        bool           `json:"placeholders,omitempty"`
+	Endless             bool           `json:"endless,omitempty"`
 	Version             int            `json:"version"`
 	CreatedBy           job.Principal  `json:"createdBy,omitzero"`
 
@@ -108,14 +103,14 @@ func (s state) view() *jobView {
 
 		RunID: s.rec.RunID, DeviceIDCount: s.rec.DeviceCount, StartedTime: instant(s.run.StartedAt), EndReason: s.run.EndReason,
 		ExecutionStatistics: s.counts.StateMap(), FailureReasons: s.counts.ReasonMap(), Awaiting: s.counts.AwaitingMap(),
-		Selection: selection{State: s.selectionState(), DeviceCount: s.counts.Total()}, Paused: pauseOf(s.run.Pause), Warnings: s.rec.Warnings,
+		Selection: s.selection(), Paused: pauseOf(s.run.Pause), Warnings: s.rec.Warnings,
 		CreatedBy: s.rec.CreatedBy,
 
 		Notifications: s.rec.Notifications.Redacted(), Deliveries: deliveryViews(s.rec.Deliveries),
 		FailurePolicy: s.rec.FailurePolicy, RerunOf: s.rec.RerunOf,
 	}
 	v.Confirm, v.Steps = s.rec.Confirm, s.rec.Steps
-	v.MaxDevices, v.Placeholders, v.Version = s.rec.MaxDevices, s.rec.Placeholders, s.rec.Version(s.run)
+	v.MaxDevices, v.Placeholders, v.Endless, v.Version = s.rec.MaxDevices, s.rec.Placeholders, s.rec.Endless, s.rec.Version(s.run)
 	v.Rollout, v.RolloutStatus = s.rollout()
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}
@@ -127,28 +122,6 @@ func (s state) view() *jobView {
 	return v
 }
 
-// The words of selection.state.
-const (
-	selectionPending  = "pending"
-	selectionRunning  = "selecting"
-	selectionComplete = "complete"
-	selectionStopped  = "stopped"
-)
-
-func (s state) selectionState() string {
-	switch {
-	case s.run.EndReason == job.EndFinished:
-		return selectionComplete
-	case s.run.EndReason != "":
-		return selectionStopped
-	case s.run.StartedAt.IsZero():
-		return selectionPending
-	case s.run.PlanDone:
-		return selectionComplete
-	}
-	return selectionRunning
-}
-
 // message says in one sentence where the job stands. It says nothing that changes with time alone, so that the ETag does
 // not either.
 func (s state) message() string {
@@ -158,6 +131,9 @@ func (s state) message() string {
 	case job.StatusScheduled:
 		return "Waits for its start time, " + instant(s.rec.StartTime).String() + "."
 	case job.StatusRunning:
+		if s.run.Rounds.Waits() && !s.run.PlanDone {
+			return fmt.Sprintf("Looks for further devices at %s; %d of %d have ended.", instant(s.run.Rounds.NextAt), ended, st.DeviceCount)
+		}
 		if !s.run.PlanDone {
 			return fmt.Sprintf("Selects devices, %d so far; %d of them have ended.", st.DeviceCount, ended)
 		}

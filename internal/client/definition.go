@@ -22,6 +22,10 @@ type Definition struct {
 	Notifications *Notifications `json:"notifications,omitempty"`
 	Rollout       *Rollout       `json:"rollout,omitempty"`
 	MaxDevices    int            `json:"maxDevices,omitempty"`
+	// Selection is snapshot, the default, or continuous.
+	Selection         string `json:"selection,omitempty"`
+	SelectionInterval string `json:"selectionInterval,omitempty"` // ISO 8601, between rounds of a continuous selection
+	Endless           bool   `json:"endless,omitempty"`           // of a continuous job without a time limit
 	// Abort ends the job early when too many devices fail.
 	Abort *Abort `json:"abort,omitempty"`
 	// Retry has devices called again that ended without success.

@@ -60,10 +60,13 @@ func (p *planner) write(ctx context.Context, n, mine int, release bool) error {
 	}
 	countChosen(&plan, p.run.Rollout.Chosen(), shards)
 	plan.Part, plan.Continuation, plan.OpensAt = to.part, to.token, p.opensAt
-	plan.Done = p.done && len(p.pending) == 0
 	plan.SendAt = now.Add(p.pause)
 	plan.Claim.Until = now.Add(p.d.opts.Lease)
-	if release || plan.Done {
+	p.note(&plan)
+	if p.done && len(p.pending) == 0 {
+		p.end(&plan, now)
+	}
+	if release || plan.Complete() {
 		plan.Claim = plan.Claim.Release()
 	}
 	o := opening{f: &p.feeder, plan: &plan, was: p.plan, shards: shards, mine: mine}
@@ -72,7 +75,7 @@ func (p *planner) write(ctx context.Context, n, mine int, release bool) error {
 		p.local.release(mine)
 		return err
 	}
-	p.plan, p.stored = &plan, plan.Shards
+	p.plan, p.stored, p.reads = &plan, plan.Shards, reads{}
 	return o.start(ctx)
 }
 

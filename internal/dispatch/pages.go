@@ -147,3 +147,14 @@ func (r *reader) patient(err error) (time.Duration, bool) {
 	wait := max(waitOf(err), throttledPlan)
 	return wait, wait <= r.d.opts.Lease/3 && r.d.now().Add(wait).Before(r.until)
 }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -48,7 +48,7 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 		return err
 	}
 	now := d.now()
-	if plan.OpensAt.After(now) {
+	if plan.OpensAt.After(now) || !admitRound(run, plan, now) {
 		return nil // the supervision sends a message then
 	}
 	if plan.Claim.Live(now) {
@@ -86,6 +86,8 @@ type planner struct {
 	most     int                 // devices that the run takes, 0 for all
 	pause    time.Duration       // before the next stretch
 	opensAt  time.Time           // when the part that comes next may be selected
+	interval time.Duration       // of the rounds of a continuous selection
+	reads    reads
 }
 
 // mark says that the source goes on at a place after the first n pending devices, and when their last page came.
@@ -105,7 +107,7 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	if err != nil {
 		return err
 	}
-	p.most = rec.MaxDevices
+	p.most, p.interval = rec.MaxDevices, time.Duration(rec.SelectionInterval)
 	p.local = p.d.newLocal(op, owner)
 	r := &reader{
 		d: p.d, lane: op.lane, run: p.run.ID, target: target{d: p.d, hub: p.run.Hub, rec: rec},
@@ -115,11 +117,11 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	if ready && err == nil {
 		err = p.stretch(ctx, r)
 	}
-	if err == nil && (p.plan.Done || p.pause > 0) {
+	if err == nil && (p.plan.Complete() || p.pause > 0) {
 		err = p.handOver(ctx)
 	}
 	err = errors.Join(err, p.local.wait())
-	if err == nil && p.plan.Done {
+	if err == nil && p.plan.Complete() {
 		_, err = p.d.advance(ctx, p.run.ID)
 	}
 	return err
@@ -205,7 +207,7 @@ func (p *planner) take(ctx context.Context, got page) error {
 	for _, id := range got.devices {
 		print := p.d.store.Fingerprint(p.run.ID, id)
 		if p.seen.add(print) {
-			if !p.repeated(print) {
+			if p.plan.Rounds == nil && !p.repeated(print) {
 				p.suspects = append(p.suspects, id)
 			}
 			continue
@@ -213,6 +215,7 @@ func (p *planner) take(ctx context.Context, got page) error {
 		p.remember(print, got.part)
 		p.pending = append(p.pending, id)
 	}
+	p.listed(len(got.devices))
 	p.at, p.done = got.next, got.last || p.enough()
 	p.marks = append(p.marks, mark{len(p.pending), p.at, p.d.now()})
 	return nil
@@ -238,7 +241,7 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	overdue := waiting > 0 && now.Sub(p.marks[0].at) >= p.flushAfter()
 	var err error
 	switch {
-	case !p.plan.Done && (over || p.done && waiting == 0):
+	case !p.plan.Complete() && (over || p.done && waiting == 0):
 		err = p.store(ctx, true, true)
 	case overdue, waiting >= planShards*job.ShardSize, p.done && waiting > 0 && !p.local.accepting():
 		err = p.store(ctx, true, false)
@@ -258,17 +261,17 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	if over && p.stopped {
 		return true, p.leave(ctx)
 	}
-	if over && !p.plan.Done {
+	if over && !p.plan.Complete() {
 		return true, p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
 	}
 	idle := p.left() == 0 || !p.local.accepting() || p.d.planners.Load() > maxPatient
-	return over || p.plan.Done && idle, nil
+	return over || p.plan.Complete() && idle, nil
 }
 
 // look renews the claim and watches whether the run still wants devices.
 func (p *planner) look(ctx context.Context) error {
 	now := p.d.now()
-	if !p.plan.Done && p.plan.Claim.Until.Sub(now) < 2*p.d.opts.Lease/3 {
+	if !p.plan.Complete() && p.plan.Claim.Until.Sub(now) < 2*p.d.opts.Lease/3 {
 		p.plan.Claim.Until = now.Add(p.d.opts.Lease)
 		if err := p.d.store.SavePlan(ctx, p.plan); err != nil {
 			return err
@@ -283,7 +286,7 @@ func (p *planner) look(ctx context.Context) error {
 // leave ends a stretch whose run wants no more devices for now. The message of whoever lets the run go on must not wait for
 // this stretch's claim: one that came before the claim was released is replaced.
 func (p *planner) leave(ctx context.Context) error {
-	if err := p.refresh(ctx); err != nil || p.run.Status != job.StatusRunning || p.plan.Done {
+	if err := p.refresh(ctx); err != nil || p.run.Status != job.StatusRunning || p.plan.Complete() {
 		return err
 	}
 	return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
@@ -373,15 +376,4 @@ func (p *planner) unplannable(ctx context.Context, cause error) error {
 	}
 	_, err = p.d.advance(ctx, run.ID)
 	return err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -98,7 +98,7 @@ func (s *supervision) wake(ctx context.Context) error {
 
 // idleFor is how long a running run needs no supervision: until the first of its shards wakes, when all of them sleep.
 func (s *supervision) idleFor() time.Duration {
-	if !s.plan.Done || s.run.Enqueued < s.plan.Shards || len(s.open) == 0 || s.asleep() < len(s.open) {
+	if !s.plan.Complete() || s.run.Enqueued < s.plan.Shards || len(s.open) == 0 || s.asleep() < len(s.open) {
 		return 0
 	}
 	first := s.open[0].WakeAt

@@ -103,7 +103,7 @@ func (w *worker) rest() pace.Slot {
 // gated is how long a run that waits for a gate, or for its slow rate, needs no look, 0 when it needs one.
 func (s *supervision) gated() time.Duration {
 	r := s.run.Rollout
-	if r == nil || s.run.Status != job.StatusRunning || s.run.Live.Total() > 0 || !s.plan.Done {
+	if r == nil || s.run.Status != job.StatusRunning || s.run.Live.Total() > 0 || !s.plan.Complete() {
 		return 0
 	}
 	if wait := r.Next.Sub(s.now) - slotAhead; wait > superviseEvery {

@@ -9,6 +9,7 @@ import (
 // seen remembers devices by their fingerprints in a few MiB at most, whatever the fleet's size: a Bloom filter that grows
 // in layers up to lastLayer. It may take a new device for a seen one, about once in a million, but never the other way.
 type seen struct {
+	salt   uint64 // makes other false alarms; 0 is none
 	layers []layer
 }
 
@@ -27,6 +28,7 @@ const (
 
 // add remembers print and reports whether it may have been there before.
 func (s *seen) add(print uint64) bool {
+	print = s.salted(print)
 	for _, l := range s.layers {
 		if l.holds(print) {
 			return true
@@ -43,6 +45,14 @@ func (s *seen) add(print uint64) bool {
 	}
 	s.layers[last].add(print)
 	return false
+}
+
+func (s *seen) salted(print uint64) uint64 {
+	if s.salt == 0 {
+		return print
+	}
+	print = (print ^ s.salt) * (s.salt | 1)
+	return print ^ print>>32
 }
 
 func (l *layer) holds(print uint64) bool {
@@ -82,12 +92,12 @@ func (r *recalled) put(run string, shards int, s seen) {
 	r.run, r.shards, r.seen = run, shards, s
 }
 
-// take gives what a stretch of run left behind, if the plan has had the same number of shards since.
-func (r *recalled) take(run string, shards int) (seen, bool) {
+// take gives what a stretch of run left behind, if the plan has had the same number of shards, and the same salt, since.
+func (r *recalled) take(run string, shards int, salt uint64) (seen, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.run != run || r.shards != shards {
-		return seen{}, false
+	if r.run != run || r.shards != shards || r.seen.salt != salt {
+		return seen{salt: salt}, false
 	}
 	s := r.seen
 	r.run, r.seen = "", seen{}
@@ -96,7 +106,7 @@ func (r *recalled) take(run string, shards int) (seen, bool) {
 
 // recall finds out which devices earlier stretches have selected.
 func (p *planner) recall(ctx context.Context) error {
-	s, ok := p.d.recalled.take(p.run.ID, p.plan.Shards)
+	s, ok := p.d.recalled.take(p.run.ID, p.plan.Shards, salt(p.plan))
 	if p.seen = s; ok || p.plan.Shards == 0 {
 		return nil
 	}

@@ -141,6 +141,9 @@ func (s *supervision) look(ctx context.Context) error {
 	}
 	s.plan, s.open, s.done = plan, nil, nil
 	s.run.Planned, s.run.Devices, s.run.PlanDone = plan.Shards, plan.Devices, plan.Done
+	if plan.Rounds != nil {
+		s.run.Rounds = plan.Rounds
+	}
 	s.run.Live = job.Counts{}
 	s.run.Rollout.Live()
 	for _, u := range all {
@@ -240,7 +243,7 @@ func (s *supervision) allCounted() bool {
 
 // resend sends the messages again that were dropped while the run was blocked or paused.
 func (s *supervision) resend(ctx context.Context) error {
-	if !s.plan.Done {
+	if !s.plan.Complete() {
 		if err := s.d.send(ctx, message{Kind: kindPlan, Run: s.run.ID}, 0); err != nil {
 			return err
 		}
@@ -257,7 +260,7 @@ func (s *supervision) resend(ctx context.Context) error {
 
 // repair looks after shards and plans on which nobody works although somebody should.
 func (s *supervision) repair(ctx context.Context) error {
-	if !s.plan.Done && !s.plan.Claim.Live(s.now) && s.now.Sub(s.plan.SendAt) > 2*s.d.opts.Silence {
+	if s.overdue() {
 		s.plan.SendAt = s.now
 		if err := s.d.store.SavePlan(ctx, s.plan); err != nil {
 			return err
@@ -306,7 +309,7 @@ func (s *supervision) blocked(ctx context.Context) error {
 	b.ProbeAt = s.now.Add(maxProbeDelay) // the probe itself sets an earlier one, or unblocks the run
 	s.dirty, s.asked = true, true
 	switch {
-	case b.Planning && !s.plan.Done:
+	case b.Planning && !s.plan.Complete():
 		return s.d.send(ctx, message{Kind: kindPlan, Run: s.run.ID, Probe: true}, 0)
 	case len(s.open) > 0:
 		idle, err := s.idle(ctx)

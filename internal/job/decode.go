@@ -22,7 +22,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 	if o == nil {
 		return Definition{}, faults
 	}
-	o.only(append(failureMembers(), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "confirm", "steps", "queryCondition", "deviceIds", "startTime",
+	o.only(append(append(failureMembers(), selectionMembers()...), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "confirm", "steps", "queryCondition", "deviceIds", "startTime",
 		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs", "placeholders")...)
 	def := Definition{
 		JobID:                     o.text("jobId"),
@@ -48,6 +48,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 	o.jitter(&def)
 	o.divisible(&def)
 	o.placeholders(&def)
+	def.SelectionPolicy = o.selection(&def)
 	if len(faults) > 0 {
 		return Definition{}, faults
 	}

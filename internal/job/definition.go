@@ -53,6 +53,7 @@ type Definition struct {
 	Hubs *Hubs `json:"hubs,omitempty"`
 	// Placeholders says that strings of the payload or the patches hold placeholders for what each device's twin says.
 	Placeholders bool `json:"placeholders,omitempty"`
+	SelectionPolicy
 	// RerunOf is the run whose devices a rerun does again; nobody can ask for it in a definition.
 	RerunOf *RerunOf `json:"rerunOf,omitempty"`
 }
@@ -117,6 +118,13 @@ const (
 	MaxNoteChars       = 500 // of why somebody pauses, resumes or approves
 )
 
+// Limits of a continuous selection.
+const (
+	MinSelectionInterval     = time.Minute
+	MaxSelectionInterval     = 7 * 24 * time.Hour
+	DefaultSelectionInterval = 5 * time.Minute
+)
+
 // Record is a stored job.
 type Record struct {
 	Definition
@@ -164,7 +172,7 @@ type Record struct {
 func (r *Record) NewRun() Run {
 	run := Run{
 		ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil(),
-		Rollout: NewRolling(r.Rollout), Edits: r.Edits, Hub: r.Hubs.Single(),
+		Rollout: NewRolling(r.Rollout), Rounds: r.newRounds(), Edits: r.Edits, Hub: r.Hubs.Single(),
 	}
 	if r.Occurrence != nil {
 		run.Jitter = r.Occurrence.Jitter

@@ -57,6 +57,9 @@ func (d Definition) Edit(patch []byte) (Definition, error) {
 	if next.MaxExecutionTimeInSeconds == 0 && d.MaxExecutionTimeInSeconds > 0 && d.Retry != nil {
 		m.fault("maxExecutionTimeInSeconds", nil, "must stay: the job's retries end with it")
 	}
+	if next.MaxExecutionTimeInSeconds == 0 && d.Selection == SelectContinuous && !d.Endless {
+		m.fault("maxExecutionTimeInSeconds", nil, "must stay: a continuous job ends with it")
+	}
 	m.sameBatches(d.Rollout, next.Rollout)
 	if len(faults) > 0 {
 		return d, faults

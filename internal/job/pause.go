@@ -41,8 +41,12 @@ func (r *Run) Resume(now time.Time) error {
 	return nil
 }
 
-// Resting reports whether a paused run needs nobody to look after it at now: its calls have ended, and its time has not.
+// Resting reports whether a run needs nobody to look after it at now: it is paused, its calls have ended, and its time has not; or
+// it waits for its next round of selection.
 func (r *Run) Resting(now time.Time) bool {
+	if r.Status == StatusRunning {
+		return r.restsTillNext(now)
+	}
 	if r.Status != StatusPaused || r.PastDeadline(now) || r.Reopens(now) {
 		return false
 	}

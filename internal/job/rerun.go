@@ -90,6 +90,7 @@ func (r Rerun) Definition(rec *Record, runID string, ids []string) (Definition, 
 	def := rec.Definition
 	def.JobID, def.StartTime, def.QueryCondition, def.DeviceIDs, def.Schedule = r.JobID, r.StartTime, "", ids, nil
 	def.Rollout = def.Rollout.ofList()
+	def.SelectionPolicy = SelectionPolicy{} // a list is selected once
 	def.RerunOf = &RerunOf{JobID: rec.JobID, RunID: runID}
 	for _, s := range r.States {
 		def.RerunOf.Statuses = append(def.RerunOf.Statuses, s.String())

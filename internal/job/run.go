@@ -75,6 +75,8 @@ type Run struct {
 	Planned  int
 	Devices  int
 	PlanDone bool
+	// Rounds are those of the plan, as the last supervision saw them; nil unless the selection is continuous.
+	Rounds *Rounds `json:",omitempty"`
 
 	// Closed counts the executions of the ClosedShards shards that ended and were rolled up; Live those of open shards as
 	// the last supervision saw them. The rest of Devices waits in shards that were not enqueued yet.

@@ -21,6 +21,8 @@ type Plan struct {
 	SendAt time.Time
 	// OpensAt is when the next part may be selected, zero when nothing waits for that.
 	OpensAt time.Time `json:",omitzero"`
+	// Rounds is nil unless the selection is continuous.
+	Rounds *Rounds `json:",omitempty"`
 
 	// Rev is the store's revision of the row that was read.
 	Rev string `json:"-"`

@@ -1,0 +1,144 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// continuous is a job that selects its devices every five minutes for a day.
+func continuous(members string) string {
+	return `{"jobId":"lock","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"lockDoor"},"queryCondition":"tags.fw = 1",
+		"selection":"continuous","maxExecutionTimeInSeconds":86400` + members + `}`
+}
+
+// rested delivers messages until the run of a job has ended so many rounds and has nothing to do before the next.
+func (w *world) rested(id string, rounds int) *job.Run {
+	w.t.Helper()
+	var run *job.Run
+	w.run(func(context.Context) bool {
+		run = w.status(id)
+		return run.Resting(w.opts.Now()) && run.Rounds.Ended >= rounds
+	})
+	return run
+}
+
+// matches sets the devices that the job's query lists from now on.
+func (w *world) matches(devices ...string) {
+	w.hub.mu.Lock()
+	defer w.hub.mu.Unlock()
+	w.hub.devices = devices
+}
+
+// fleet gives the names of the devices from <= n < to.
+func fleet(from, to int) []string {
+	var ids []string
+	for n := from; n < to; n++ {
+		ids = append(ids, fmt.Sprintf("dev-%d", n))
+	}
+	return ids
+}
+
+// TestDevicesThatMatchLaterGetAContinuousJobOnceEach: some are there at first, others come, some of those before leave after they
+// were called and come back. Between its rounds the run waits for nobody's message.
+func TestDevicesThatMatchLaterGetAContinuousJobOnceEach(t *testing.T) {
+	t.Parallel()
+	w, clock := clocked(t, "2026-12-01T00:00:00Z", 0)
+	w.hub.page = 60
+	w.matches(fleet(0, 130)...)
+	w.recur(continuous(""))
+	run := w.rested("lock", 1)
+	require.Equal(t, job.StatusRunning, run.Status)
+	require.Equal(t, 130, run.Counts().Of(job.Succeeded))
+	require.Equal(t, [2]int{130, 130}, [2]int{run.Rounds.Last.Matched, run.Rounds.Last.Added})
+	require.Equal(t, run.Rounds.Last.BeganAt.Add(5*time.Minute), run.Rounds.NextAt)
+
+	w.matches(fleet(100, 250)...)
+	supervised := w.queue.count(kindSupervise)
+	require.NoError(t, w.current().d.Tick(t.Context()))
+	require.Equal(t, supervised, w.queue.count(kindSupervise), "a run that rests has no message")
+	clock.jump(5 * time.Minute)
+	run = w.rested("lock", 2)
+	require.Equal(t, 250, run.Counts().Of(job.Succeeded))
+	require.Equal(t, [2]int{150, 120}, [2]int{run.Rounds.Last.Matched, run.Rounds.Last.Added})
+
+	w.matches(slices.Concat(fleet(0, 5), fleet(249, 251))...)
+	clock.jump(5 * time.Minute)
+	w.rested("lock", 3)
+	clock.jump(24 * time.Hour)
+	run = w.ended("lock")
+	require.Equal(t, job.StatusCompleted, run.Status)
+	require.Equal(t, job.EndTimeLimit, run.EndReason)
+	require.Equal(t, job.Statistics{DeviceCount: 251, SucceededCount: 251}, run.Counts().Statistics())
+	require.Len(t, w.executions(run), 251)
+	for _, id := range fleet(0, 251) {
+		require.Equal(t, 1, w.hub.called(id), id)
+	}
+	require.Empty(t, w.queue.poison)
+}
+
+// TestMaxDevicesEndAContinuousJob: once it has taken as many as it may there is no further round.
+func TestMaxDevicesEndAContinuousJob(t *testing.T) {
+	t.Parallel()
+	w, clock := clocked(t, "2026-12-01T00:00:00Z", 0)
+	w.matches(fleet(0, 10)...)
+	w.recur(continuous(`,"maxDevices":15`))
+	w.rested("lock", 1)
+	w.matches(fleet(0, 20)...)
+	clock.jump(5 * time.Minute)
+	run := w.ended("lock")
+	require.Equal(t, job.EndFinished, run.EndReason)
+	require.Equal(t, 15, run.Counts().Of(job.Succeeded))
+	require.Zero(t, w.hub.called("dev-15"))
+}
+
+// TestAContinuousJobKeepsItsRate: devices that come later are begun no faster than those at first.
+func TestAContinuousJobKeepsItsRate(t *testing.T) {
+	t.Parallel()
+	w, clock := clocked(t, "2026-12-01T00:00:00Z", 0)
+	begun := w.hub.clocked()
+	w.matches("early")
+	w.recur(continuous(`,"rollout":{"maximumPerMinute":600,"batches":[{"number":11},{}]}`))
+	w.rested("lock", 1)
+	w.matches(fleet(0, 30)...)
+	clock.jump(5 * time.Minute)
+	run := w.rested("lock", 2)
+	require.Equal(t, 31, run.Counts().Of(job.Succeeded))
+	require.Equal(t, []int{11, 20}, []int{run.Rollout.Batches[0].Begun, run.Rollout.Batches[1].Begun})
+	calls := begun()[1:]
+	require.GreaterOrEqual(t, calls[29].Sub(calls[0]), 2500*time.Millisecond, "thirty take three seconds, less the last one's")
+}
+
+// TestAProcessMayDieInAnyRound kills the process at its nth storage request after the first round.
+func TestAProcessMayDieInAnyRound(t *testing.T) {
+	t.Parallel()
+	for n := int64(1); n <= 25; n += 3 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			clock := clockAt(t, "2026-12-01T00:00:00Z")
+			w := newWorld(t, Options{
+				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
+				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond, Now: clock.now, Slices: 1,
+			})
+			w.hub.page = 60
+			w.matches(fleet(0, 70)...)
+			w.recur(continuous(""))
+			w.rested("lock", 1)
+			w.matches(fleet(50, 210)...)
+			w.current().left.Store(n)
+			clock.jump(5 * time.Minute)
+			run := w.rested("lock", 2)
+			require.Equal(t, job.Statistics{DeviceCount: 210, SucceededCount: 210}, run.Counts().Statistics())
+			require.Len(t, w.executions(run), 210)
+			for _, id := range fleet(0, 70) {
+				require.Equal(t, 1, w.hub.called(id), id)
+			}
+		})
+	}
+}

@@ -1,0 +1,168 @@
+package job
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/schedule"
+)
+
+// Selection says how often the devices of a run are chosen.
+type Selection string
+
+// The selections.
+const (
+	SelectSnapshot   Selection = "snapshot"   // once, when the run starts
+	SelectContinuous Selection = "continuous" // again and again until the run ends
+)
+
+// SelectionPolicy says how often the query of a job is asked. Its members stand in the definition beside the others.
+type SelectionPolicy struct {
+	// Selection is SelectContinuous or, for a snapshot, "".
+	Selection Selection `json:"selection,omitempty"`
+	// SelectionInterval is the time from the begin of one round of a continuous selection to that of the next.
+	SelectionInterval schedule.Duration `json:"selectionInterval,omitempty"`
+	// Endless says of a continuous job that it is meant to have no time limit.
+	Endless bool `json:"endless,omitempty"`
+}
+
+// selectionMembers are the names of SelectionPolicy's members.
+func selectionMembers() []string { return []string{"selection", "selectionInterval", "endless"} }
+
+// selection reads the members that SelectionPolicy names. It comes after the members that it is held against.
+func (o *object) selection(def *Definition) SelectionPolicy {
+	var p SelectionPolicy
+	switch text := Selection(o.text("selection")); {
+	case text == SelectContinuous:
+		p.Selection = SelectContinuous
+	case o.has("selection") && text != SelectSnapshot:
+		o.fault("selection", o.members["selection"], `must be "snapshot" or "continuous"`)
+		return p
+	}
+	p.Endless = o.boolean("endless")
+	if p.Selection != SelectContinuous {
+		for _, name := range []string{"selectionInterval", "endless"} {
+			o.absent(name, `goes with selection "continuous" only`)
+		}
+		return p
+	}
+	p.SelectionInterval = o.interval()
+	o.continuous(def, p.Endless)
+	return p
+}
+
+func (o *object) interval() schedule.Duration {
+	const name = "selectionInterval"
+	if !o.has(name) {
+		return schedule.Duration(DefaultSelectionInterval)
+	}
+	d, err := schedule.ParseDuration(o.text(name))
+	if err != nil || time.Duration(d) < MinSelectionInterval || time.Duration(d) > MaxSelectionInterval {
+		o.fault(name, o.members[name], fmt.Sprintf("must be an ISO 8601 duration from %s to %s",
+			schedule.Duration(MinSelectionInterval), schedule.Duration(MaxSelectionInterval)))
+	}
+	return d
+}
+
+// continuous refuses what a selection that never is complete cannot have.
+func (o *object) continuous(def *Definition, endless bool) {
+	if o.has("deviceIds") {
+		o.fault("selection", o.members["selection"], "must not be continuous beside deviceIds: a list never changes")
+	}
+	if def.Divided() {
+		o.fault("selection", o.members["selection"], "must not be continuous where the target is selected in parts, as rollout.orderBy has it")
+	}
+	switch limited := o.has("maxExecutionTimeInSeconds"); {
+	case limited && endless:
+		o.fault("endless", o.members["endless"], "must not stand beside maxExecutionTimeInSeconds: give one of both")
+	case !limited && !endless:
+		o.fault("maxExecutionTimeInSeconds", nil, `is required with selection "continuous"; or give "endless": true`)
+	case endless && o.has("schedule"):
+		o.fault("endless", o.members["endless"], "must not stand beside schedule: a run that never ends leaves no room for the next")
+	}
+	if def.Rollout != nil {
+		for i, b := range def.Rollout.Batches {
+			if b.Percentage > 0 {
+				value, _ := json.Marshal(b.Percentage) // a number
+				o.fault(fmt.Sprintf("rollout.batches[%d].percentage", i), value, `needs a target that is complete, which selection "continuous" never is; give number`)
+			}
+		}
+	}
+	if def.Schedule != nil && def.Schedule.Jitter > 0 {
+		o.fault("schedule.jitter", nil, `spreads the devices of the start alone; it does not go with selection "continuous", give rollout`)
+	}
+	const late = `counts from the start of the run, which devices that match later have missed; it does not go with selection "continuous"`
+	if t := def.Timeout; t != nil && t.NotStarted > 0 {
+		o.fault("timeout.notStarted", nil, late)
+	}
+	if def.Retry == nil {
+		return
+	}
+	for i, c := range def.Retry.Criteria {
+		if c.Until > 0 {
+			o.fault(fmt.Sprintf("retry.criteria[%d].until", i), nil, late+"; give numberOfRetries")
+		}
+	}
+}
+
+// Rounds is how far a continuous selection has come. Each round reads the job's query from its first page to its last.
+type Rounds struct {
+	Ended   int       // rounds that came to their end
+	Current Round     // the round under way, or else the next, of which nothing is known
+	Last    Round     // the last that ended, zero before that
+	NextAt  time.Time `json:",omitzero"` // when the next round may begin, zero while one is under way
+	Pages   int       // that the round under way has read
+}
+
+// Round is what one round has found so far. Pages that are read again after a crash count again.
+type Round struct {
+	BeganAt time.Time `json:",omitzero"`
+	EndedAt time.Time `json:",omitzero"`
+	Matched int       // devices that the query listed
+	Added   int       // those of them that the run did not have
+}
+
+// Waits reports whether no round is under way.
+func (r *Rounds) Waits() bool { return r != nil && !r.NextAt.IsZero() }
+
+// Begin begins a round at now, if none is under way.
+func (r *Rounds) Begin(now time.Time) {
+	if r.Current.BeganAt.IsZero() {
+		r.Current.BeganAt, r.NextAt, r.Pages = now, time.Time{}, 0
+	}
+}
+
+// roundsShare is the part of the hub's allowance of queries that the rounds of one job take at most, in the long run.
+const roundsShare = 4
+
+// End ends the round under way at now. The next one begins an interval after this one began, and not before the pages of this
+// one, of which the hub allows so many a second (0 is no limit), are a quarter of what it has allowed since then.
+func (r *Rounds) End(now time.Time, interval time.Duration, perSecond float64) {
+	r.Ended++
+	r.Current.EndedAt = now
+	r.Last, r.Current = r.Current, Round{}
+	r.NextAt = r.Last.BeganAt.Add(interval)
+	if perSecond > 0 {
+		apart := time.Duration(float64(r.Pages*roundsShare) / perSecond * float64(time.Second))
+		r.NextAt = latest(r.NextAt, r.Last.BeganAt.Add(apart))
+	}
+	r.NextAt = latest(r.NextAt, now.Add(time.Millisecond)) // a round that takes longer than that is followed at once
+}
+
+// Complete reports whether the target has been read to its end: for good, or until the next round.
+func (p *Plan) Complete() bool { return p.Done || p.Rounds.Waits() }
+
+// newRounds gives nil unless the selection is continuous.
+func (p SelectionPolicy) newRounds() *Rounds {
+	if p.Selection != SelectContinuous {
+		return nil
+	}
+	return &Rounds{}
+}
+
+// restsTillNext reports whether a running run has nothing to do but to begin its next round later than now.
+func (r *Run) restsTillNext(now time.Time) bool {
+	return r.Rounds.Waits() && now.Before(r.Rounds.NextAt) && !r.Resend && r.Enqueued == r.Planned && r.ClosedShards == r.Enqueued &&
+		!r.PastDeadline(now) && !r.WindowClosed(now)
+}
