@@ -22,7 +22,6 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/customhandler"
 	"github.com/fleetjobs/fleetjobs/internal/dispatch"
 	"github.com/fleetjobs/fleetjobs/internal/hubapi"
-	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/notify"
 	"github.com/fleetjobs/fleetjobs/internal/principal"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
@@ -103,7 +102,7 @@ type app struct {
 }
 
 func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
-	hub, err := newHub(cfg, w.tel)
+	hub, err := newHub(cfg, cfg.Hub, w.tel)
 	if err != nil {
 		return nil, err
 	}
@@ -128,10 +127,15 @@ func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
+	further, checked, err := furtherHubs(cfg, w.tel)
+	if err != nil {
+		return nil, err
+	}
 	a := &app{store: tablestore.New(tables, hub.HostName(), nil), hub: hub.HostName(), tel: w.tel}
 	a.jobs = dispatch.New(a.store, queue, hub, dispatch.Options{
 		Logger: w.logger, Tracer: w.tel.Tracer, Meter: w.tel.Meter, Tick: cfg.TickInterval,
 		CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(), Rates: rates,
+		HubName: cfg.Hubs.Default, Hubs: further,
 		Notify: dispatch.Notify{Sender: sender, JobJSON: api.JobJSON},
 	})
 	native := api.New(api.Options{
@@ -140,7 +144,7 @@ func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
 		Callers: principal.New(principal.Options{
 			EasyAuth: cfg.EasyAuth, RolesRequired: cfg.RequireRoles, Deployment: hub.HostName(),
 		}),
-		Health: api.Health{Ticks: a.store, Queue: queue, Hub: hub, Tick: cfg.TickInterval},
+		Health: api.Health{Ticks: a.store, Queue: queue, Hub: hub, HubName: cfg.Hubs.Default, Further: checked, Tick: cfg.TickInterval},
 	})
 	facade, err := newFacade(cfg, a, hub, w)
 	if err != nil {
@@ -148,21 +152,6 @@ func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
 	}
 	a.http = byPath(native, facade)
 	return a, nil
-}
-
-func newHub(cfg config.Config, tel *telemetry.Telemetry) (*iothub.Client, error) {
-	opts := iothub.Options{
-		ConnectionString: cfg.Hub.ConnectionString.Reveal(), HostName: cfg.Hub.Hostname, CAFile: cfg.Hub.CAFile,
-		MaxConnections: cfg.MaxCallsInFlight, Tracer: tel.Tracer,
-	}
-	if opts.HostName != "" {
-		identity, err := newIdentity(cfg.Storage)
-		if err != nil {
-			return nil, err
-		}
-		opts.Credential = identity
-	}
-	return iothub.New(opts)
 }
 
 func newSender(cfg config.Config) (*notify.Sender, error) {

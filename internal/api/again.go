@@ -48,12 +48,18 @@ func (h *handler) cancelExecution(ctx context.Context, r *request) (*answer, err
 	if !job.DeviceID(r.deviceID) {
 		return nil, unknown
 	}
-	e, err := h.jobs.CancelExecution(ctx, s.run.ID, job.TargetID(r.deviceID, r.query.text("moduleId")), r.by)
+	id, at := job.TargetID(r.deviceID, r.query.text("moduleId")), place{s.run.Hub, s.run.ID}
+	if s.run.Hubs != nil || r.query.has(hubParam) {
+		if at, _, err = h.locate(ctx, r, s, id); err != nil {
+			return nil, err
+		}
+	}
+	e, err := h.jobs.CancelExecution(ctx, at.runID, id, r.by)
 	if errors.Is(err, job.ErrNotFound) {
 		return nil, unknown
 	}
 	if err != nil {
 		return nil, err
 	}
-	return jsonAnswer(http.StatusOK, viewOf(&e))
+	return jsonAnswer(http.StatusOK, viewAt(at.hub, &e))
 }

@@ -213,11 +213,17 @@ func (s state) wait(now time.Time) time.Duration {
 }
 
 type previewView struct {
-	DeviceCount    int      `json:"deviceCount"`
-	FirstDeviceIDs []string `json:"firstDeviceIds"`
-	Warnings       []string `json:"warnings"`
+	DeviceCount    int          `json:"deviceCount"`
+	FirstDeviceIDs []string     `json:"firstDeviceIds"`
+	Warnings       []string     `json:"warnings"`
+	Hubs           []hubPreview `json:"hubs,omitempty"`
 	// NextRunTimes are those of a schedule.
 	NextRunTimes []instant `json:"nextRunTimes,omitempty"`
+}
+
+type hubPreview struct {
+	Hub         string `json:"hub"`
+	DeviceCount int    `json:"deviceCount"`
 }
 
 func (h *handler) preview(ctx context.Context, def job.Definition) (*answer, error) {
@@ -229,8 +235,12 @@ func (h *handler) preview(ctx context.Context, def job.Definition) (*answer, err
 	if err != nil {
 		return nil, err
 	}
+	var hubs []hubPreview
+	for _, at := range p.Hubs {
+		hubs = append(hubs, hubPreview(at))
+	}
 	return jsonAnswer(http.StatusOK, previewView{
-		NextRunTimes: times,
-		DeviceCount:  p.DeviceCount, FirstDeviceIDs: append([]string{}, p.FirstIDs...), Warnings: append([]string{}, p.Warnings...),
+		Hubs: hubs, NextRunTimes: times,
+		DeviceCount: p.DeviceCount, FirstDeviceIDs: append([]string{}, p.FirstIDs...), Warnings: append([]string{}, p.Warnings...),
 	})
 }

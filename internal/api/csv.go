@@ -19,13 +19,19 @@ func csvColumns() []string {
 }
 
 // encodeCSV writes rows under a header row, as RFC 4180 has it.
-func encodeCSV(views []executionView) ([]byte, error) {
+func encodeCSV(views []executionView, withHub bool) ([]byte, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	w.UseCRLF = true
 	rows := append(make([][]string, 0, len(views)+1), csvColumns())
 	for i := range views {
 		rows = append(rows, views[i].row())
+	}
+	if withHub {
+		rows[0] = append(rows[0], hubParam)
+		for i := range views {
+			rows[i+1] = append(rows[i+1], views[i].Hub)
+		}
 	}
 	if err := w.WriteAll(rows); err != nil {
 		return nil, fmt.Errorf("writing CSV: %w", err)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
@@ -42,18 +41,11 @@ func (h *handler) executions(ctx context.Context, r *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want.from, err = parseToken(r.query.text("continuationToken"), s.run.ID, want.filter()); err != nil {
-		return nil, err
-	}
-	found, next, err := h.page(ctx, s.run, want)
+	views, token, err := h.pages(ctx, r, s, want)
 	if err != nil {
 		return nil, err
 	}
-	token := ""
-	if next != nil {
-		token = next.token(s.run.ID, want.filter())
-	}
-	a, err := executionsAnswer(r, found, token, asCSV)
+	a, err := executionsAnswer(r, s, executionPage{views, token}, asCSV)
 	if err == nil {
 		h.linkNext(a, r, token)
 	}
@@ -68,15 +60,11 @@ func (h *handler) executing(ctx context.Context, r *request) (state, error) {
 	return h.current(ctx, r)
 }
 
-func executionsAnswer(r *request, found []job.Execution, token string, asCSV bool) (*answer, error) {
-	views := make([]executionView, len(found))
-	for i := range found {
-		views[i] = viewOf(&found[i])
-	}
+func executionsAnswer(r *request, s state, page executionPage, asCSV bool) (*answer, error) {
 	if asCSV {
-		return csvAnswer(r.jobID, views)
+		return csvAnswer(r.jobID, page.Executions, s.rec.Hubs != nil)
 	}
-	a, err := taggedJSON(executionPage{Executions: views, ContinuationToken: token})
+	a, err := taggedJSON(page)
 	if err == nil {
 		a.header.Set("Vary", "Accept")
 	}
@@ -97,22 +85,16 @@ func (h *handler) find(ctx context.Context, r *request, moduleID string) (*answe
 	if err != nil {
 		return nil, err
 	}
-	unknown := problemOf(unknownExecution, "the device is not among those that the job has selected")
-	id := job.TargetID(r.deviceID, moduleID)
 	if !job.DeviceID(r.deviceID) {
-		return nil, unknown
+		return nil, problemOf(unknownExecution, "the device is not among those that the job has selected")
 	}
-	e, shard, err := h.store.Find(ctx, s.run.ID, id)
-	if errors.Is(err, job.ErrNotFound) {
-		return nil, unknown
-	}
+	at, e, err := h.locate(ctx, r, s, job.TargetID(r.deviceID, moduleID))
 	if err != nil {
 		return nil, err
 	}
-	e = asEnded(s.run, shard, e)
-	v := viewOf(&e)
+	v := viewAt(at.hub, &e)
 	if prefersCSV(r.Header.Values("Accept")) {
-		return csvAnswer(r.jobID, []executionView{v})
+		return csvAnswer(r.jobID, []executionView{v}, s.rec.Hubs != nil)
 	}
 	a, err := taggedJSON(v)
 	if err == nil {
@@ -164,9 +146,9 @@ func stateParam(p *params) *job.ExecutionState {
 	return &s
 }
 
-// csvAnswer gives executions as a file with a header row.
-func csvAnswer(jobID string, views []executionView) (*answer, error) {
-	body, err := encodeCSV(views)
+// csvAnswer gives executions as a file with a header row, with the hub in the last column where the job names any.
+func csvAnswer(jobID string, views []executionView, withHub bool) (*answer, error) {
+	body, err := encodeCSV(views, withHub)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ type executionError struct {
 type executionView struct {
 	DeviceID     string          `json:"deviceId"`
 	ModuleID     string          `json:"moduleId,omitempty"`
+	Hub          string          `json:"hub,omitempty"`
 	Status       string          `json:"status"`
 	Attempts     int             `json:"attempts"`
 	StartTime    instant         `json:"startTime,omitzero"`

@@ -37,6 +37,9 @@ type Health struct {
 	Ticks Ticks
 	Queue WorkQueue
 	Hub   Hub
+	// HubName is that of Hub, and Further are the hubs beside it, if the deployment has any.
+	HubName string
+	Further []NamedHub
 	// Tick is the time between two timer ticks.
 	Tick time.Duration
 	// HubCheckAge is how long an answer of the hub holds: asking costs one of the queries that jobs need, of which an S1 unit
@@ -96,6 +99,7 @@ type healthView struct {
 	Tables        partView        `json:"tables"`
 	Queue         queueView       `json:"queue"`
 	Hub           hubView         `json:"hub"`
+	Hubs          []hubView       `json:"hubs,omitempty"`
 	Timer         *timerView      `json:"timer,omitempty"`
 }
 
@@ -111,6 +115,7 @@ type queueView struct {
 }
 
 type hubView struct {
+	Hub     string    `json:"hub,omitempty"`
 	State   partState `json:"state"`
 	Checked instant   `json:"checkedTime"`
 }
@@ -121,20 +126,18 @@ type timerView struct {
 	Overdue    bool    `json:"overdue"`
 }
 
-// health makes the checks. It remembers what the hub last answered.
+// health makes the checks. It remembers what the hubs last answered.
 type health struct {
 	Health
 	started time.Time
 	now     func() time.Time
 
-	turn    chan struct{} // holds one token: who has it may ask the hub
-	checked time.Time
-	hubErr  error
+	hubs []*hubCheck // the default one first
 }
 
 func newHealth(o Health, now func() time.Time) *health {
 	o.HubCheckAge = cmp.Or(o.HubCheckAge, 30*time.Second)
-	return &health{Health: o, started: now(), now: now, turn: make(chan struct{}, 1)}
+	return &health{Health: o, started: now(), now: now, hubs: hubChecks(o)}
 }
 
 // alive says that the process answers, and nothing else: whoever asks needs no key, and a platform that ends instances because
@@ -171,7 +174,7 @@ func (h *health) check(ctx context.Context) (*healthView, error) {
 	var checks sync.WaitGroup
 	checks.Go(func() { v.Timer, tables = h.timer(ctx) })
 	checks.Go(func() { v.Queue, queue = h.queue(ctx) })
-	checks.Go(func() { v.Hub, hub = h.hub(ctx) })
+	checks.Go(func() { hub = h.allHubs(ctx, v) })
 	checks.Wait()
 	v.Tables.State = storageState(tables)
 	for _, p := range []struct {
@@ -180,7 +183,7 @@ func (h *health) check(ctx context.Context) (*healthView, error) {
 	}{
 		{tablesDown, tables != nil},
 		{queueDown, queue != nil},
-		{hubDown, hub != nil && v.Hub.State != partThrottled},
+		{hubDown, hub != nil},
 		{queueStalled, v.Queue.OldestSeconds != nil && *v.Queue.OldestSeconds > seconds(stalledAfter)},
 		{timerOverdue, v.Timer != nil && v.Timer.Overdue},
 	} {
@@ -220,28 +223,6 @@ func (h *health) queue(ctx context.Context) (queueView, error) {
 		}
 	}
 	return queueView{State: storageState(err)}, fmt.Errorf("checking the queue: %w", err)
-}
-
-// hub gives what the hub answered at most HubCheckAge ago. Callers who come while it is asked wait for that answer.
-func (h *health) hub(ctx context.Context) (hubView, error) {
-	select {
-	case h.turn <- struct{}{}:
-		defer func() { <-h.turn }()
-	case <-ctx.Done():
-		return hubView{State: partUnreachable, Checked: instant(h.now())}, fmt.Errorf("checking the hub: %w", ctx.Err())
-	}
-	if h.checked.IsZero() || h.now().Sub(h.checked) >= h.HubCheckAge {
-		_, err := h.Hub.QueryPage(ctx, hubProbe, "", 1)
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return hubView{}, ctx.Err() // the caller has gone, which says nothing about the hub
-		}
-		h.checked, h.hubErr = h.now(), err
-	}
-	v := hubView{State: hubState(h.hubErr), Checked: instant(h.checked)}
-	if h.hubErr != nil {
-		return v, fmt.Errorf("checking the hub: %w", h.hubErr)
-	}
-	return v, nil
 }
 
 // storageState is the word for an error of storage.

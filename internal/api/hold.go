@@ -43,7 +43,7 @@ func (h *handler) hold(ctx context.Context, r *request, do holder) (*answer, err
 func (h *handler) subject(ctx context.Context, r *request) (string, error) {
 	if r.runID != "" {
 		s, err := h.currentRun(ctx, r)
-		if err != nil || s.rec.Occurrence != nil {
+		if err != nil || s.rec.Occurrence != nil || r.runID != s.rec.RunID {
 			return r.runID, err
 		}
 		return r.jobID, nil // the one run of a job is the job

@@ -73,10 +73,10 @@ func (h *handler) table() []route {
 			http.MethodPost: {nil, h.rerun},
 		}},
 		{[]string{"jobs", jobIDPart, "executions", deviceIDPart, "cancel"}, map[string]endpoint{
-			http.MethodPost: {[]string{"moduleId"}, h.cancelExecution},
+			http.MethodPost: {[]string{"moduleId", hubParam}, h.cancelExecution},
 		}},
 		{[]string{"jobs", jobIDPart, "runs", runIDPart, "executions", deviceIDPart, "cancel"}, map[string]endpoint{
-			http.MethodPost: {[]string{"moduleId"}, h.cancelExecution},
+			http.MethodPost: {[]string{"moduleId", hubParam}, h.cancelExecution},
 		}},
 		{[]string{"jobs", jobIDPart, "result"}, map[string]endpoint{
 			http.MethodGet: {nil, h.result},
@@ -118,16 +118,16 @@ func (h *handler) table() []route {
 			http.MethodPost: {nil, h.nextBatch},
 		}},
 		{[]string{"jobs", jobIDPart, "runs", runIDPart, "executions"}, map[string]endpoint{
-			http.MethodGet: {[]string{"status", "pageSize", "continuationToken", "deviceId", "moduleId"}, h.executions},
+			http.MethodGet: {[]string{"status", "pageSize", "continuationToken", "deviceId", "moduleId", hubParam}, h.executions},
 		}},
 		{[]string{"jobs", jobIDPart, "runs", runIDPart, "executions", deviceIDPart}, map[string]endpoint{
-			http.MethodGet: {[]string{"moduleId"}, h.execution},
+			http.MethodGet: {[]string{"moduleId", hubParam}, h.execution},
 		}},
 		{[]string{"jobs", jobIDPart, "executions"}, map[string]endpoint{
-			http.MethodGet: {[]string{"status", "pageSize", "continuationToken", "deviceId", "moduleId"}, h.executions},
+			http.MethodGet: {[]string{"status", "pageSize", "continuationToken", "deviceId", "moduleId", hubParam}, h.executions},
 		}},
 		{[]string{"jobs", jobIDPart, "executions", deviceIDPart}, map[string]endpoint{
-			http.MethodGet: {[]string{"moduleId"}, h.execution},
+			http.MethodGet: {[]string{"moduleId", hubParam}, h.execution},
 		}},
 	}
 }

@@ -38,17 +38,19 @@ type runView struct {
 	Paused              *pauseView     `json:"paused,omitempty"`
 	RolloutStatus       *rolloutView   `json:"rolloutStatus,omitempty"`
 	Deliveries          []deliveryView `json:"deliveries,omitempty"`
+	Hub                 string         `json:"hub,omitempty"`
+	HubRuns             []hubRunView   `json:"hubRuns,omitempty"`
 }
 
 // runView shows a run without what it has in common with others of its job.
 func (s state) runView() *runView {
 	j := s.view()
 	v := &runView{
-		RunID: s.rec.RunID, JobID: j.JobID, RunNumber: 1, Kind: schedule.Scheduled, ScheduledTime: j.StartTime,
+		RunID: s.run.ID, JobID: j.JobID, RunNumber: 1, Kind: schedule.Scheduled, ScheduledTime: j.StartTime,
 		Status: j.Status, StatusMessage: j.StatusMessage, StartTime: j.StartTime, StartedTime: j.StartedTime, EndTime: j.EndTime,
 		EndReason: j.EndReason, FailureReason: j.FailureReason, Statistics: j.Statistics,
 		ExecutionStatistics: j.ExecutionStatistics, FailureReasons: j.FailureReasons, Selection: j.Selection, RolloutStatus: j.RolloutStatus,
-		Blocked: j.Blocked, Paused: j.Paused, Deliveries: j.Deliveries,
+		Blocked: j.Blocked, Paused: j.Paused, Deliveries: j.Deliveries, Hub: s.run.Hub, HubRuns: j.HubRuns,
 	}
 	if o := s.rec.Occurrence; o != nil {
 		v.RunNumber, v.Kind, v.ScheduledTime = o.Number, o.Start.Kind, instant(o.Start.At)

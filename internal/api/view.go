@@ -91,6 +91,8 @@ type jobView struct {
 	Recurrence        *recurrenceView      `json:"recurrence,omitempty"`
 	job.FailurePolicy
 	RerunOf *job.RerunOf `json:"rerunOf,omitempty"`
+	Hubs    *job.Hubs    `json:"hubs,omitempty"`
+	HubRuns []hubRunView `json:"hubRuns,omitempty"`
 }
 
 func (s state) view() *jobView {
@@ -111,6 +113,7 @@ func (s state) view() *jobView {
 	}
 	v.Confirm, v.Steps = s.rec.Confirm, s.rec.Steps
 	v.MaxDevices, v.Placeholders, v.Endless, v.Version = s.rec.MaxDevices, s.rec.Placeholders, s.rec.Endless, s.rec.Version(s.run)
+	v.Hubs, v.HubRuns = s.rec.Hubs, s.hubRuns()
 	v.Rollout, v.RolloutStatus = s.rollout()
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}

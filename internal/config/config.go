@@ -30,6 +30,7 @@ const (
 // Config holds all settings, checked and with defaults filled in.
 type Config struct {
 	Hub      Hub
+	Hubs     Hubs
 	Storage  Storage
 	Platform Platform
 	OTel     OTel

@@ -36,6 +36,7 @@ func TestDefaults(t *testing.T) {
 	require.NoError(t, err)
 	want := config.Config{
 		Hub:              config.Hub{ConnectionString: hubConnection},
+		Hubs:             config.Hubs{Default: "hub"},
 		Storage:          config.Storage{ConnectionString: "UseDevelopmentStorage=true"},
 		Platform:         config.Platform{WebsiteHostname: "app.azurewebsites.net"},
 		OTel:             config.OTel{Disabled: "false", Protocol: "http/protobuf", TracesExporter: "otlp", MetricsExporter: "otlp"},

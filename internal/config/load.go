@@ -32,6 +32,7 @@ func Load(environ []string) (Config, error) {
 	f.malformed(settings, env.ParseWithOptions(&c, env.Options{Environment: settings}))
 	f.unknown(settings)
 	c.Hub.check(&f)
+	c.checkHubs(&f, settings)
 	c.Storage.check(&f)
 	c.OTel.check(&f)
 	c.Notify.check(&f)

@@ -72,7 +72,11 @@ func (d *Dispatcher) roll(ctx context.Context, id string, edit func(*job.Run, *j
 		return nil, nil, fmt.Errorf("%w: the job has not begun", job.ErrNotWaiting)
 	}
 	changed := false
-	run, err := d.change(ctx, rec.RunID, func(run *job.Run) (bool, error) {
+	runID := rec.RunID
+	if _, hub := job.WholeRun(id); hub != "" {
+		runID = id
+	}
+	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
 		if run.Status.Ended() || run.Status == job.StatusStopping {
 			return false, ErrEnded
 		}
@@ -84,7 +88,7 @@ func (d *Dispatcher) roll(ctx context.Context, id string, edit func(*job.Run, *j
 		return nil, nil, err
 	}
 	if changed {
-		if err := d.reflect(ctx, run); err != nil { // the status may be the same, and the trail is not
+		if err := errors.Join(d.enterWhole(ctx, run), d.reflect(ctx, run)); err != nil { // the status may be the same, and the trail is not
 			return nil, nil, err
 		}
 		err = d.wake(ctx, run)
@@ -94,12 +98,12 @@ func (d *Dispatcher) roll(ctx context.Context, id string, edit func(*job.Run, *j
 
 // rolling reads the job of an id, or the run of a recurring job: the latest if the id is the job's.
 func (d *Dispatcher) rolling(ctx context.Context, id string) (*job.Record, error) {
-	if _, _, one := job.NumberOf(id); !one {
+	if !job.IsRun(id) {
 		rec, err := d.store.Job(ctx, id)
 		if err != nil || rec.Series == nil || rec.Series.Runs == 0 {
 			return rec, err
 		}
 		id = rec.LastRun()
 	}
-	return d.store.Occurrence(ctx, id)
+	return d.owner(ctx, id)
 }

@@ -3,6 +3,8 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -130,13 +132,22 @@ func (d *Dispatcher) tellWhole(ctx context.Context, child *job.Run) error {
 	return d.wake(ctx, run)
 }
 
-// AtHub gives the run at one of a run's hubs. One that has not begun has no devices yet.
-func (d *Dispatcher) AtHub(ctx context.Context, run *job.Run, hub string) (*job.Run, error) {
-	child, err := d.store.Run(ctx, job.HubRunID(run.ID, hub))
-	if errors.Is(err, job.ErrNotFound) {
-		return &job.Run{ID: job.HubRunID(run.ID, hub), JobID: run.JobID, Hub: hub, Status: job.StatusScheduled}, nil
+// enterWhole tells the audit trail, which belongs to the whole run, of what was done to its run at one hub.
+func (d *Dispatcher) enterWhole(ctx context.Context, child *job.Run) error {
+	id, hub := job.WholeRun(child.ID)
+	if hub == "" || len(child.Trail) == 0 {
+		return nil
 	}
-	return child, err
+	run, err := d.change(ctx, id, func(run *job.Run) (bool, error) {
+		made := child.Trail[len(child.Trail)-1]
+		made.RunID = child.ID
+		run.Enter(made)
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	return d.reflect(ctx, run)
 }
 
 // rollBatches is roll for what is about batches, which a run at several hubs has at each of them.
@@ -196,4 +207,25 @@ func (d *Dispatcher) rollAtHubs(ctx context.Context, run *job.Run, edit func(*jo
 		return nil, refused
 	}
 	return made, nil
+}
+
+// rerunAt gives the run whose devices a rerun does again: of one at several hubs that at the named one, or at the only one.
+func (d *Dispatcher) rerunAt(ctx context.Context, run *job.Run, hub string) (*job.Run, error) {
+	var names []string
+	for _, h := range run.Hubs {
+		names = append(names, h.Hub)
+	}
+	switch {
+	case run.Hubs == nil && (hub == "" || hub == run.Hub):
+		return run, nil
+	case run.Hubs == nil:
+		return nil, job.Faults{{Field: "hub", Value: hub, Rule: "is for runs at several hubs"}}
+	case hub == "" && len(names) > 1:
+		return nil, job.Faults{{Field: "hub", Rule: "is required: a rerun takes the devices of one hub, of " + strings.Join(names, ", ")}}
+	case hub == "":
+		hub = names[0]
+	case !slices.Contains(names, hub):
+		return nil, job.Faults{{Field: "hub", Value: hub, Rule: "must be one of " + strings.Join(names, ", ")}}
+	}
+	return d.store.Run(ctx, job.HubRunID(run.ID, hub))
 }

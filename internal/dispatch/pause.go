@@ -27,12 +27,12 @@ type holding struct {
 }
 
 func (d *Dispatcher) hold(ctx context.Context, id string, h holding) (*job.Record, *job.Run, error) {
-	if _, _, one := job.NumberOf(id); one {
-		rec, err := d.store.Occurrence(ctx, id)
+	if job.IsRun(id) {
+		rec, err := d.owner(ctx, id)
 		if err != nil {
 			return nil, nil, err
 		}
-		run, err := d.holdRun(ctx, rec, h)
+		run, err := d.holdRun(ctx, rec, id, h)
 		return rec, run, err
 	}
 	for {
@@ -45,7 +45,7 @@ func (d *Dispatcher) hold(ctx context.Context, id string, h holding) (*job.Recor
 		case rec.Series != nil:
 			return d.holdSeries(ctx, rec, h)
 		case rec.Active:
-			run, err := d.holdRun(ctx, rec, h)
+			run, err := d.holdRun(ctx, rec, rec.RunID, h)
 			return rec, run, err
 		}
 		err = d.holdJob(ctx, rec, h)
@@ -103,9 +103,9 @@ func (d *Dispatcher) holdJob(ctx context.Context, rec *job.Record, h holding) er
 	return nil
 }
 
-func (d *Dispatcher) holdRun(ctx context.Context, rec *job.Record, h holding) (*job.Run, error) {
+func (d *Dispatcher) holdRun(ctx context.Context, rec *job.Record, runID string, h holding) (*job.Run, error) {
 	changed := false
-	run, err := d.change(ctx, rec.RunID, func(run *job.Run) (bool, error) {
+	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
 		if run.Status.Ended() || run.Status == job.StatusStopping {
 			return false, ErrEnded
 		}
@@ -113,6 +113,9 @@ func (d *Dispatcher) holdRun(ctx context.Context, rec *job.Record, h holding) (*
 		changed, err = d.apply(run, rec, h)
 		return changed, err
 	})
+	if err == nil && changed {
+		err = d.enterWhole(ctx, run)
+	}
 	switch {
 	case err != nil:
 		return nil, err

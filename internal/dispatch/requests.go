@@ -101,10 +101,10 @@ func (d *Dispatcher) CancelRun(ctx context.Context, runID string, by job.Caller)
 	if err != nil {
 		return nil, nil, err
 	}
-	if rec.Occurrence == nil {
+	if rec.Occurrence == nil && runID == rec.RunID {
 		return d.Cancel(ctx, rec.JobID, by)
 	}
-	return d.cancelRun(ctx, rec, by)
+	return d.cancelRun(ctx, rec, runID, by)
 }
 
 // GetRun gives the record of a run with its state as it is now.
@@ -112,6 +112,10 @@ func (d *Dispatcher) GetRun(ctx context.Context, runID string) (*job.Record, *jo
 	rec, err := d.owner(ctx, runID)
 	if err != nil {
 		return nil, nil, err
+	}
+	if runID != rec.RunID {
+		run, err := d.store.Run(ctx, runID)
+		return rec, run, err
 	}
 	run, err := d.runOf(ctx, rec)
 	return rec, run, err

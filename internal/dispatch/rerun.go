@@ -18,6 +18,10 @@ func (d *Dispatcher) Rerun(ctx context.Context, rec *job.Record, run *job.Run, r
 	if !run.Status.Ended() {
 		return nil, ErrNotEnded
 	}
+	run, err := d.rerunAt(ctx, run, r.Hub)
+	if err != nil {
+		return nil, err
+	}
 	var ids []string
 	for _, state := range r.States {
 		found, err := d.endedAs(ctx, run, state)
@@ -26,7 +30,7 @@ func (d *Dispatcher) Rerun(ctx context.Context, rec *job.Record, run *job.Run, r
 		}
 		ids = append(ids, found...)
 	}
-	def, err := r.Definition(rec, run.ID, ids)
+	def, err := r.Definition(rec, run, ids)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -186,7 +185,7 @@ func (d *Dispatcher) CheckTarget(ctx context.Context, def job.Definition) ([]str
 	if doubts == nil {
 		return warnings, nil
 	}
-	_, err = d.ask(ctx, "", selection(condition), 1)
+	_, err = d.ask(ctx, d.previewed(def)[0], selection(condition), 1)
 	switch iothub.KindOf(err) {
 	case iothub.None:
 		return warnings, err
@@ -217,57 +216,6 @@ func doubtful(c *twinquery.Condition) (*twinquery.Unknown, []string) {
 		}
 	}
 	return first, warnings
-}
-
-// Preview says what a job would target.
-type Preview struct {
-	DeviceCount int
-	FirstIDs    []string
-	Warnings    []string
-}
-
-const previewIDs = 10
-
-// Preview counts the devices that def targets and gives the first ten, without storing anything.
-func (d *Dispatcher) Preview(ctx context.Context, def job.Definition) (Preview, error) {
-	if err := d.checkCallback(def); err != nil {
-		return Preview{}, err
-	}
-	if faults := def.Hubs.Check(d.Hubs()); len(faults) > 0 {
-		return Preview{}, faults
-	}
-	if def.QueryCondition == "" {
-		return Preview{DeviceCount: len(def.DeviceIDs), FirstIDs: def.DeviceIDs[:min(previewIDs, len(def.DeviceIDs))]}, nil
-	}
-	warnings, err := d.CheckTarget(ctx, def)
-	if err != nil {
-		return Preview{}, err
-	}
-	condition, err := twinquery.ParseCondition(def.QueryCondition)
-	if err != nil {
-		return Preview{}, fmt.Errorf("queryCondition: %w", err)
-	}
-	count, err := d.ask(ctx, "", condition.Query("COUNT() AS numberOfDevices"), 1)
-	if err != nil {
-		return Preview{}, fmt.Errorf("counting the target: %w", err)
-	}
-	first, err := d.ask(ctx, "", selection(condition), previewIDs)
-	if err != nil {
-		return Preview{}, fmt.Errorf("selecting the first devices of the target: %w", err)
-	}
-	ids, err := targetIDs(first.Rows[:min(previewIDs, len(first.Rows))], condition.Source)
-	if err != nil {
-		return Preview{}, err
-	}
-	p := Preview{FirstIDs: ids, Warnings: warnings}
-	if len(count.Rows) > 0 {
-		var row struct{ NumberOfDevices int }
-		if err := json.Unmarshal(count.Rows[0], &row); err != nil {
-			return Preview{}, fmt.Errorf("reading the count of the target: %w", err)
-		}
-		p.DeviceCount = row.NumberOfDevices
-	}
-	return p, nil
 }
 
 // Get gives a job with its run's state as it is now.
@@ -306,7 +254,7 @@ func (d *Dispatcher) Cancel(ctx context.Context, id string, by job.Caller) (*job
 			return d.cancelSeries(ctx, rec, by)
 		}
 		if rec.Active || rec.Status.Ended() {
-			return d.cancelRun(ctx, rec, by)
+			return d.cancelRun(ctx, rec, rec.RunID, by)
 		}
 		from := rec.Status
 		rec.Status, rec.EndReason, rec.EndedAt, rec.Pause = job.StatusCancelled, job.EndCancelled, d.now(), nil
@@ -327,12 +275,12 @@ func (d *Dispatcher) Cancel(ctx context.Context, id string, by job.Caller) (*job
 }
 
 // cancelRun cancels a run that has rows of its own. The entry of the audit trail is stored with the run, and reflect shows it.
-func (d *Dispatcher) cancelRun(ctx context.Context, rec *job.Record, by job.Caller) (*job.Record, *job.Run, error) {
+func (d *Dispatcher) cancelRun(ctx context.Context, rec *job.Record, runID string, by job.Caller) (*job.Record, *job.Run, error) {
 	if rec.EndReason == job.EndCancelled && !rec.Active {
 		run, err := d.runOf(ctx, rec)
 		return rec, run, err
 	}
-	run, err := d.change(ctx, rec.RunID, func(run *job.Run) (bool, error) {
+	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
 		if run.EndReason == job.EndCancelled {
 			return false, nil
 		}
@@ -353,6 +301,9 @@ func (d *Dispatcher) cancelRun(ctx context.Context, rec *job.Record, by job.Call
 		if errors.Is(err, job.ErrNotFound) && rec.Status.Ended() {
 			err = ErrEnded
 		}
+		return nil, nil, err
+	}
+	if err := d.enterWhole(ctx, run); err != nil {
 		return nil, nil, err
 	}
 	if run.Status == job.StatusStopping {

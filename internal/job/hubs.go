@@ -131,6 +131,13 @@ func WholeRun(runID string) (whole, hub string) {
 	return whole, hub
 }
 
+// IsRun tells the id of a run of a recurring job, or of a run at one of several hubs, from that of a job.
+func IsRun(id string) bool {
+	whole, hub := WholeRun(id)
+	_, _, recurs := NumberOf(whole)
+	return recurs || hub != ""
+}
+
 // HubRun is what a run at several hubs knows of the run at one of them.
 type HubRun struct {
 	Hub           string

@@ -19,6 +19,7 @@ type Rerun struct {
 	JobID     string // of the new job; "" lets the service make it
 	States    []ExecutionState
 	StartTime time.Time // zero is now
+	Hub       string    // whose devices, of a run at several hubs; "" of others
 	// Key makes a repeated request give the same job; "" is none.
 	Key string
 }
@@ -41,7 +42,8 @@ func DecodeRerun(body []byte, now time.Time) (Rerun, error) {
 	if o == nil {
 		return Rerun{}, faults
 	}
-	o.only("jobId", "statuses", "startTime")
+	o.only("jobId", "statuses", "startTime", "hub")
+	r.Hub = o.text("hub")
 	r.JobID, r.StartTime = o.text("jobId"), o.instant("startTime")
 	if o.has("jobId") && !jobID(r.JobID) {
 		o.fault("jobId", o.members["jobId"], jobIDRule)
@@ -80,7 +82,7 @@ func (o *object) finalStates(name string) []ExecutionState {
 }
 
 // Definition makes the definition of a job that does ids again, as the job of rec did them in its run.
-func (r Rerun) Definition(rec *Record, runID string, ids []string) (Definition, error) {
+func (r Rerun) Definition(rec *Record, run *Run, ids []string) (Definition, error) {
 	switch {
 	case len(ids) == 0:
 		return Definition{}, Faults{{Field: "statuses", Rule: "no device of the job has ended so"}}
@@ -91,7 +93,10 @@ func (r Rerun) Definition(rec *Record, runID string, ids []string) (Definition, 
 	def.JobID, def.StartTime, def.QueryCondition, def.DeviceIDs, def.Schedule = r.JobID, r.StartTime, "", ids, nil
 	def.Rollout = def.Rollout.ofList()
 	def.SelectionPolicy = SelectionPolicy{} // a list is selected once
-	def.RerunOf = &RerunOf{JobID: rec.JobID, RunID: runID}
+	if run.Hub != "" {
+		def.Hubs = &Hubs{Names: []string{run.Hub}}
+	}
+	def.RerunOf = &RerunOf{JobID: rec.JobID, RunID: run.ID}
 	for _, s := range r.States {
 		def.RerunOf.Statuses = append(def.RerunOf.Statuses, s.String())
 	}
