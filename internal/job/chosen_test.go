@@ -16,7 +16,7 @@ func TestARerunTakesNoQueries(t *testing.T) {
 		{"number":5,"gate":{"successThresholdPercentage":90,"approval":true}},{}]}`)), noon)
 	require.NoError(t, err)
 	rec := &job.Record{Definition: def}
-	again, err := job.Rerun{States: []job.ExecutionState{job.Failed}}.Definition(rec, "run", []string{"a", "b"})
+	again, err := job.Rerun{States: []job.ExecutionState{job.Failed}}.Definition(rec, &job.Run{ID: "run"}, []string{"a", "b"})
 	require.NoError(t, err)
 	require.False(t, again.Divided())
 	require.Equal(t, []job.BatchPolicy{{Number: 5, Gate: &job.Gate{Approval: true}}, {}}, again.Rollout.Batches)
