@@ -20,6 +20,7 @@ type runView struct {
 	RunID         string         `json:"runId"`
 	JobID         string         `json:"jobId"`
 	RunNumber     int            `json:"runNumber"`
+	Version       int            `json:"version"`
 	Kind          schedule.Kind  `json:"kind"`
 	ScheduledTime instant        `json:"scheduledTime"`
 	Status        job.Status     `json:"status"`
@@ -46,7 +47,7 @@ type runView struct {
 func (s state) runView() *runView {
 	j := s.view()
 	v := &runView{
-		RunID: s.run.ID, JobID: j.JobID, RunNumber: 1, Kind: schedule.Scheduled, ScheduledTime: j.StartTime,
+		RunID: s.run.ID, JobID: j.JobID, RunNumber: 1, Version: j.Version, Kind: schedule.Scheduled, ScheduledTime: j.StartTime,
 		Status: j.Status, StatusMessage: j.StatusMessage, StartTime: j.StartTime, StartedTime: j.StartedTime, EndTime: j.EndTime,
 		EndReason: j.EndReason, FailureReason: j.FailureReason, Statistics: j.Statistics,
 		ExecutionStatistics: j.ExecutionStatistics, FailureReasons: j.FailureReasons, Selection: j.Selection, RolloutStatus: j.RolloutStatus,

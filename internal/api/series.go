@@ -68,7 +68,7 @@ func instants(list []schedule.Occurrence) []instant {
 func (s state) recur(v *jobView) {
 	rec := s.rec
 	v.Status, v.StatusMessage, v.EndTime, v.EndReason = rec.Status, s.seriesMessage(), instant(rec.EndedAt), rec.EndReason
-	v.Paused, v.Schedule, v.Recurrence = pauseOf(rec.Pause), rec.Schedule, recurrenceOf(rec)
+	v.Paused, v.Schedule, v.Recurrence, v.Rollout = pauseOf(rec.Pause), rec.Schedule, recurrenceOf(rec), rec.Rollout
 	if id := rec.LastRun(); id != "" {
 		v.RunID = id
 	}
@@ -83,7 +83,11 @@ func (s state) seriesMessage() string {
 		if s.run.Status == job.StatusScheduled {
 			return fmt.Sprintf("Run %d begins.", rec.Series.Runs)
 		}
-		return fmt.Sprintf("Run %d: %s", rec.Series.Runs, s.message())
+		text := fmt.Sprintf("Run %d: %s", rec.Series.Runs, s.message())
+		if s.run.Edits < rec.Edits {
+			text += fmt.Sprintf(" It keeps to version %d of the job; version %d begins with the next run.", 1+s.run.Edits, 1+rec.Edits)
+		}
+		return text
 	case job.StatusPaused:
 		if rec.Pause != nil && rec.Pause.Note != "" {
 			return "Starts no scheduled run until it is resumed: " + rec.Pause.Note

@@ -8,14 +8,14 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
-// ErrOwnApproval says that the creator of a job wants to approve it.
+// ErrOwnApproval says that the creator of a job, or who edited it last while it recurs, wants to approve it.
 var ErrOwnApproval = errors.New("a job is approved by somebody else than its creator")
 
 // Approve lets a batch, from 1 on, begin as far as its approval goes. Who created the job may not approve it. Errors are
 // job.ErrNotWaiting, ErrOwnApproval and ErrEnded.
 func (d *Dispatcher) Approve(ctx context.Context, id string, batch int, remark string, by job.Caller) (*job.Record, *job.Run, error) {
 	return d.rollBatches(ctx, id, func(run *job.Run, rec *job.Record) (bool, error) {
-		if rec.CreatedBy.Same(by.Principal) {
+		if rec.CreatedBy.Same(by.Principal) || rec.EditedBy.Kind != "" && rec.EditedBy.Same(by.Principal) {
 			return false, ErrOwnApproval
 		}
 		change := rec.Change(job.ActionApproved, by, d.now())

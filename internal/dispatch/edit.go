@@ -15,11 +15,12 @@ const AnyVersion = 0
 
 // Edit is a change of a job's rate, thresholds or time limit, also while it runs.
 type Edit struct {
-	Patch   []byte // a merge patch of the definition's editable members
+	Patch   []byte // a merge patch of the definition's editable members, of a recurring job of all
 	Version int    // that the caller knows, or AnyVersion
 }
 
-// Edit changes a job. A run that goes on keeps to it from its next supervision on. Errors are job.Faults, ErrEdited and ErrEnded.
+// Edit changes a job. A run that goes on keeps to it from its next supervision on; a recurring job from its next run on. Errors are
+// job.Faults, ErrEdited and ErrEnded.
 func (d *Dispatcher) Edit(ctx context.Context, id string, e Edit, by job.Caller) (*job.Record, *job.Run, error) {
 	for {
 		rec, err := d.store.Job(ctx, id)
@@ -29,7 +30,7 @@ func (d *Dispatcher) Edit(ctx context.Context, id string, e Edit, by job.Caller)
 		case rec.Status.Ended():
 			return nil, nil, ErrEnded
 		case rec.Series != nil:
-			return nil, nil, job.Faults{{Field: "schedule", Rule: "a recurring job cannot be edited; cancel it and create another"}}
+			return d.editSeries(ctx, rec, e, by)
 		case rec.Active:
 			return d.editRun(ctx, id, e, by)
 		}

@@ -161,14 +161,21 @@ func (d *Dispatcher) upload(ctx context.Context, rec *job.Record) error {
 		return err
 	}
 	rec.DeviceCount, rec.DeviceIDs = len(ids), nil
-	rec.ListChunks = (len(ids) + tablestore.ListChunk - 1) / tablestore.ListChunk
+	var err error
+	rec.ListChunks, err = d.putList(ctx, rec.RunID, 0, ids)
+	return err
+}
+
+// putList stores a list of devices in rows from a number on, and gives how many rows it has.
+func (d *Dispatcher) putList(ctx context.Context, runID string, from int, ids []string) (int, error) {
+	chunks := (len(ids) + tablestore.ListChunk - 1) / tablestore.ListChunk
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(startsAtOnce)
-	for n := range rec.ListChunks {
+	for n := range chunks {
 		part := ids[n*tablestore.ListChunk : min(len(ids), (n+1)*tablestore.ListChunk)]
-		g.Go(func() error { return d.store.PutList(ctx, rec.RunID, n, part) })
+		g.Go(func() error { return d.store.PutList(ctx, runID, from+n, part) })
 	}
-	return g.Wait()
+	return chunks, g.Wait()
 }
 
 // CheckTarget asks the hub about a condition with constructs that our parser does not know. A refusal is job.Faults; when

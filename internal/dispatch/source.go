@@ -111,7 +111,7 @@ func (d *Dispatcher) listSource(rec *job.Record) source {
 				return found{}, fmt.Errorf("run %s: continuation %q is not a number: %w", rec.RunID, continuation, err)
 			}
 		}
-		devices, err := d.store.List(ctx, rec.ListID(), n)
+		devices, err := d.store.List(ctx, rec.ListID(), rec.ListFrom+n)
 		if errors.Is(err, job.ErrNotFound) {
 			err = fmt.Errorf("%w: %w", errTarget, err)
 		}

@@ -22,8 +22,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 	if o == nil {
 		return Definition{}, faults
 	}
-	o.only(append(append(failureMembers(), selectionMembers()...), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "confirm", "steps", "queryCondition", "deviceIds", "startTime",
-		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs", "placeholders")...)
+	o.only(definitionMembers()...)
 	def := Definition{
 		JobID:                     o.text("jobId"),
 		Type:                      Type(o.text("type")),
@@ -53,6 +52,12 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		return Definition{}, faults
 	}
 	return def, nil
+}
+
+// definitionMembers are those of a definition.
+func definitionMembers() []string {
+	return append(append(failureMembers(), selectionMembers()...), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "confirm", "steps", "queryCondition", "deviceIds", "startTime",
+		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs", "placeholders")
 }
 
 // operation reads the member that belongs to the job's type and refuses the other.

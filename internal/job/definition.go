@@ -130,7 +130,8 @@ type Record struct {
 	Definition
 	RunID       string // of its one run; of a recurring job what SeriesID gives
 	CreatedAt   time.Time
-	CreatedBy   Principal `json:",omitzero"` // zero of jobs that were stored before there was this member
+	CreatedBy   Principal `json:",omitzero"`  // zero of jobs that were stored before there was this member
+	ListFrom    int       `json:",omitempty"` // number of the first row of device ids
 	ListChunks  int       // rows of device ids, 0 for a query
 	DeviceCount int       // length of the explicit list
 	Hash        string    // of the definition as it was sent, to tell a repeated request from another
@@ -150,12 +151,16 @@ type Record struct {
 	Devices       int
 	Counts        Counts
 	AtHubs        []HubRun `json:",omitempty"` // of a run at several hubs
-	Edits         int      `json:",omitempty"`
-	Told          Told     `json:",omitzero"` // entries of the audit trail that came from the run
+	Edits         int      `json:",omitempty"` // of a recurring job's run: those of the job that the run began with
+	Told          Told     `json:",omitzero"`  // entries of the audit trail that came from the run
 
 	// Series is where a recurring job stands, nil of others. Its Status is its own, by CanRecur; StartedAt, FailureReason, Devices
 	// and Counts are those of its latest run, once that has ended.
 	Series *Series `json:",omitempty"`
+	// EditedBy is who edited a recurring job last, zero when nobody has. Outdated is what the job was before an edit that is about
+	// to be stored, nil where no run began with it.
+	EditedBy Principal `json:",omitzero"`
+	Outdated *Former   `json:"-"`
 	// Occurrence marks the record of a recurring job's run.
 	Occurrence *Occurrence `json:",omitempty"`
 

@@ -37,7 +37,7 @@ type Parts struct {
 const (
 	MaxParts       = 1000 // different values of a path among the devices of a run
 	MaxPathChars   = 256
-	MaxBatchIDs    = 100 // device ids that a batch may name
+	MaxBatchIDs    = 100  // device ids that a batch may name
 	MaxLabelBytes  = 256  // of a value, as JSON
 	MaxParted      = 4000 // characters of a condition that is divided
 	MaxFilterChars = 4000 // both fit the longest condition, with brackets

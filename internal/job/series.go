@@ -160,7 +160,7 @@ func (r *Record) begin(now time.Time) []*Record {
 		s.Running = append(slices.Clip(s.Running), LiveRun{Number: s.Runs})
 		start := s.Pending[0]
 		run := &Record{
-			RunID: r.RunNumber(s.Runs), CreatedAt: now, Status: StatusScheduled, Active: true,
+			RunID: r.RunNumber(s.Runs), CreatedAt: now, Status: StatusScheduled, Active: true, Edits: r.Edits,
 			Occurrence: &Occurrence{Number: s.Runs, Start: start, Jitter: jitterOf(r.Schedule, start.Kind)},
 		}
 		run.Of(r, now)
@@ -175,7 +175,7 @@ func (r *Record) begin(now time.Time) []*Record {
 func (r *Record) Of(of *Record, start time.Time) {
 	r.Definition, r.CreatedBy = of.Definition, of.CreatedBy
 	r.StartTime, r.Schedule = start, nil
-	r.ListChunks, r.DeviceCount, r.Warnings = of.ListChunks, of.DeviceCount, of.Warnings
+	r.ListFrom, r.ListChunks, r.DeviceCount, r.Warnings, r.EditedBy = of.ListFrom, of.ListChunks, of.DeviceCount, of.Warnings, of.EditedBy
 	r.Occurrence.Job = of
 }
 

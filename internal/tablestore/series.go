@@ -32,7 +32,8 @@ func (s *Store) occurrenceEntity(rec *job.Record) (entity, error) {
 	}
 	short := *rec
 	short.Definition = job.Definition{JobID: rec.JobID, Type: rec.Type, StartTime: rec.StartTime}
-	short.ListChunks, short.DeviceCount, short.Warnings, short.CreatedBy = 0, 0, nil, job.Principal{}
+	short.ListFrom, short.ListChunks, short.DeviceCount, short.Warnings = 0, 0, 0, nil
+	short.CreatedBy, short.EditedBy = job.Principal{}, job.Principal{}
 	e := s.row(occurrenceRow(series, number))
 	return e, e.putJSON("Data", &short)
 }
@@ -54,16 +55,24 @@ func (s *Store) Occurrence(ctx context.Context, runID string) (*job.Record, erro
 	if err != nil {
 		return nil, err
 	}
-	return s.occurrence(e, rev, rec)
+	return s.occurrence(ctx, e, rev, newFormers(rec))
 }
 
-func (s *Store) occurrence(e entity, rev string, of *job.Record) (*job.Record, error) {
+func (s *Store) occurrence(ctx context.Context, e entity, rev string, of formers) (*job.Record, error) {
 	run := &job.Record{}
 	if err := e.json("Data", run); err != nil {
 		return nil, err
 	}
-	run.Of(of, run.StartTime)
+	run.Of(of.job, run.StartTime)
 	run.Rev = rev
+	if run.Edits == of.job.Edits {
+		return run, nil
+	}
+	f, err := s.former(ctx, of, run.Edits)
+	if err != nil {
+		return nil, err
+	}
+	run.AsOf(f)
 	return run, nil
 }
 
@@ -86,13 +95,13 @@ func (s *Store) Runs(ctx context.Context, rq RunQuery) ([]*job.Record, string, e
 		q.from = prefix + string(key)
 	}
 	var page []*job.Record
-	next := ""
+	next, of := "", newFormers(rq.Job)
 	err := s.jobs.each(ctx, q, func(e entity) (bool, error) {
 		if len(page) == rq.Max {
 			next = base64.RawURLEncoding.EncodeToString([]byte(strings.TrimPrefix(e.row(), prefix)))
 			return false, nil
 		}
-		run, err := s.occurrence(e, "", rq.Job)
+		run, err := s.occurrence(ctx, e, "", of)
 		page = append(page, run)
 		return true, err
 	})
@@ -120,6 +129,9 @@ func (s *Store) SaveSeries(ctx context.Context, w SeriesWrite) error {
 		}
 		b.remove(s.hub, rowActive+w.Run.RunID)
 	}
+	if err := s.keepFormer(b, w.Job); err != nil {
+		return err
+	}
 	for _, run := range w.Begun {
 		e, err := s.occurrenceEntity(run)
 		if err != nil {
@@ -135,7 +147,7 @@ func (s *Store) SaveSeries(ctx context.Context, w SeriesWrite) error {
 	if err != nil {
 		return err
 	}
-	w.Job.Rev = rev
+	w.Job.Rev, w.Job.Outdated = rev, nil
 	if w.Run != nil {
 		w.Run.Rev = "" // known to the service alone
 	}
@@ -226,8 +238,11 @@ func (s *Store) ForgetRuns(ctx context.Context, series string, now time.Time, ma
 		}
 		return len(b.actions)+mostGoneRows <= maxBatch, nil
 	})
-	if err != nil || len(runs) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if len(runs) == 0 {
+		return nil, s.forgetFormers(ctx, series)
 	}
 	_, err = s.jobs.apply(ctx, b)
 	return runs, err
