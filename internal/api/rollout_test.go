@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -158,6 +159,34 @@ func TestAJobIsEditedBeforeItBegins(t *testing.T) {
 	require.Regexp(t, `^edited a`, w.actions("/api/jobs/a/audit")[1], "in the same instant as its creation")
 	w.put("a", later) // the same as was asked for at first: nothing changes
 	require.EqualValues(t, 5, w.get("/api/jobs/a")["maxExecutionTimeInSeconds"])
+}
+
+// A recurring job is edited as a whole, from its next run on; each run says which version it keeps to.
+func TestARecurringJobIsEdited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "ok-1", "ok-2")
 	w.put("nightly", nightly)
-	w.problem(w.call(http.MethodPatch, "/api/jobs/nightly", `{"maxExecutionTimeInSeconds":5}`, "If-Match", "*"), http.StatusBadRequest, "invalid-request")
+	w.night()
+	edit := func(tag, body string) reply {
+		return w.call(http.MethodPatch, "/api/jobs/nightly", body, "If-Match", tag)
+	}
+	got := edit(`"1"`, `{"schedule":{"cron":"0 3 * * *"},"deviceIds":["ok-1"],"maxDevices":7}`)
+	require.Equal(t, http.StatusOK, got.status, "%s", got.body)
+	job := got.json(t)
+	require.InDelta(t, 2, job["version"], 0)
+	require.InDelta(t, 1, job["deviceIdCount"], 0)
+	require.NotContains(t, job, "queryCondition")
+	require.Equal(t, "2026-11-25T02:00:00.000Z", job["startTime"], "3 o'clock in Berlin")
+	w.problem(edit(`"1"`, `{"maxDevices":8}`), http.StatusPreconditionFailed, "edited-meanwhile")
+	w.problem(edit(`*`, `{"schedule":{"cron":"x"}}`), http.StatusBadRequest, "invalid-request")
+	w.night()
+	runs := w.get("/api/jobs/nightly/runs")["runs"].([]any)
+	require.Len(t, runs, 2)
+	for i, want := range []struct{ version, devices float64 }{{2, 1}, {1, 2}} {
+		run := runs[i].(map[string]any)
+		require.InDelta(t, want.version, run["version"], 0)
+		require.InDelta(t, want.devices, run["deviceJobStatistics"].(map[string]any)["deviceCount"], 0)
+	}
+	trail := w.get("/api/jobs/nightly/audit")
+	require.Contains(t, fmt.Sprint(trail), "deviceIds, maxDevices, schedule; version 2, from the next run on")
 }

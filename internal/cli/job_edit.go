@@ -15,7 +15,8 @@ func jobEditEntry() entry {
 		name: "job edit", args: "<job id>", summary: "change a job's rate, thresholds or time limit, also while it runs",
 		text: `
 Only the rollout, the abort criteria and the time limit of a job can be changed. Flags change one member each; -f takes a JSON merge
-patch of "maxExecutionTimeInSeconds", "rollout" and "abort", in which null takes a member away.`,
+patch of "maxExecutionTimeInSeconds", "rollout" and "abort", in which null takes a member away. Of a job that runs again and again
+the patch may name every member, and takes effect with its next run.`,
 		example: `
 fleetjobs job edit reboot-42 --rate 300 --max-time 2h
 echo '{"rollout":{"maxConcurrency":null}}' | fleetjobs job edit reboot-42 -f -`,

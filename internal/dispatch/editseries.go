@@ -56,8 +56,14 @@ func (d *Dispatcher) prepare(ctx context.Context, rec *job.Record, patch []byte)
 	if err != nil {
 		return edit, err
 	}
-	if err := d.checkCallback(edit.Next); err != nil || !edit.Targets() {
+	if err := d.checkCallback(edit.Next); err != nil {
 		return edit, err
+	}
+	if faults := edit.Next.Hubs.Check(d.Hubs()); len(faults) > 0 {
+		return edit, faults
+	}
+	if !edit.Targets() {
+		return edit, nil
 	}
 	if edit.Warnings, err = d.CheckTarget(ctx, edit.Next); err != nil || len(edit.Next.DeviceIDs) == 0 {
 		return edit, err
