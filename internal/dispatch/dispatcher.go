@@ -37,7 +37,7 @@ const DefaultHub = "default"
 
 // MostHeld is how many messages a process with DefaultSlices may hold for as long as others are slow: shards, deliveries, and
 // planners that wait for the hub or for slots.
-const MostHeld = DefaultSlices + deliveriesAtOnce + maxPatient
+const MostHeld = DefaultSlices + deliveriesAtOnce + maxPlanners
 
 // Options of a Dispatcher; each zero value means the default.
 type Options struct {
@@ -121,6 +121,7 @@ type Dispatcher struct {
 
 	planners atomic.Int32 // stretches under way, and feeds
 	feeders  feeders
+	kept     kept
 	recalled recalled
 }
 

@@ -114,7 +114,7 @@ func (f *feeder) left() int {
 	if f.run.Rollout != nil || f.run.Jittered() {
 		return 0
 	}
-	return max(0, f.stored-f.run.Enqueued, len(f.ahead))
+	return max(0, f.stored-f.run.Enqueued)
 }
 
 // look watches whether the run still wants devices.
@@ -215,6 +215,7 @@ func (f *feeder) read(ctx context.Context) error {
 	}
 	var err error
 	f.ahead, err = f.d.store.Shards(ctx, f.run.ID, tablestore.ShardQuery{From: f.run.Enqueued, Max: feedAhead, Always: -1})
+	f.stored = max(f.stored, f.run.Enqueued+len(f.ahead))
 	return err
 }
 

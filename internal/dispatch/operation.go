@@ -30,6 +30,7 @@ type operation struct {
 	rolls bool          // the run has a rollout, whose rate spreads calls wider than the hub's
 
 	*stages // nil of a job that is done with one call for each device
+	repeats *repeats
 }
 
 // operation reads the run's job and prepares its operation.
@@ -44,7 +45,9 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 		if err != nil {
 			return nil, err
 		}
-		rules := operation{lane: lane, guard: newGuard(rec.Abort), retry: rec.Retry, once: rec.Once(), rolls: run.Rollout != nil}
+		rules := operation{
+			lane: lane, guard: newGuard(rec.Abort), retry: rec.Retry, once: rec.Once(), rolls: run.Rollout != nil, repeats: newRepeats(),
+		}
 		if rec.Timeout != nil {
 			rules.limit = time.Duration(rec.Timeout.InProgress)
 		}

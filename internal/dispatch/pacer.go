@@ -21,7 +21,8 @@ const (
 	slotLead = 1500 * time.Millisecond
 	// slotLate is how late a shard may begin and keep its slot.
 	slotLate = time.Second
-	// ledgerTries is how often a ledger is read again that somebody else writes too.
+	// ledgerTries is how often a ledger is read again that somebody else writes too. The pause between two of them doubles five
+	// times: so many processes take turns.
 	ledgerTries = 20
 	ledgerPause = 10 * time.Millisecond
 )
@@ -86,7 +87,7 @@ func (p *pacer) reserve(ctx context.Context, op pace.Operation, ask pace.Ask) (g
 		case try == ledgerTries: // no race for a run, which somebody else would go on with
 			return grant{}, fmt.Errorf("reserving %s of the hub's allowance: the ledger was changed %d times meanwhile", op, try)
 		}
-		if err := sleep(ctx, rand.N(ledgerPause)); err != nil {
+		if err := sleep(ctx, rand.N(ledgerPause<<min(try, 5))); err != nil {
 			return grant{}, err
 		}
 	}
@@ -104,6 +105,9 @@ func (p *pacer) throttled(ctx context.Context, op pace.Operation, wait time.Dura
 		}
 		err = p.store.SaveLedger(ctx, op, ledger, rev)
 		if !errors.Is(err, job.ErrConflict) || try == ledgerTries {
+			return err
+		}
+		if err := sleep(ctx, rand.N(ledgerPause<<min(try, 5))); err != nil {
 			return err
 		}
 	}

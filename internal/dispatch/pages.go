@@ -14,6 +14,7 @@ const (
 	readAhead     = 32              // pages that wait for the planner's write
 	throttledPlan = 3 * time.Second // least wait before a throttled query is asked again
 	maxPatient    = 4               // stretches of a process that may wait that long without ending
+	maxPlanners   = 7               // that may wait at all: others come back, for the host counts what is under way
 	maxQuerySlots = 8               // pages whose slots are reserved together: as many as the allowance has in querySlots
 	querySlots    = 250 * time.Millisecond
 	queryLate     = 3 * time.Second // how late a message may come and keep its slot for a page
@@ -119,11 +120,17 @@ func (r *reader) turn(ctx context.Context) error {
 	switch {
 	case wait <= 0:
 		return nil
-	case wait > time.Second && r.d.planners.Load() > maxPatient, r.d.now().Add(wait).After(r.until):
+	case r.mayNotWait(wait):
 		r.missed = slot
-		return &iothub.Error{Kind: iothub.Throttled, Op: iothub.OpQuery, Message: usedUp, Wait: wait}
+		return &iothub.Error{Kind: iothub.Throttled, Op: iothub.OpQuery, Message: usedUp, Wait: max(wait, time.Second)} // as queues delay
 	}
 	return sleep(ctx, wait)
+}
+
+// mayNotWait reports whether a wait is too long for this stretch, or for as many as there are.
+func (r *reader) mayNotWait(wait time.Duration) bool {
+	waiting := r.d.planners.Load()
+	return wait > time.Second && waiting > maxPatient || waiting > maxPlanners || r.d.now().Add(wait).After(r.until)
 }
 
 // try gives up a query that takes longer than half a lease.

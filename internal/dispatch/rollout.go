@@ -63,7 +63,7 @@ func (s *supervision) rollOut(ctx context.Context) error {
 		s.run.Live = s.run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, sizes[i]))
 	}
 	s.run.Enqueued += len(opened)
-	if err := s.d.store.Grow(ctx, tablestore.Growth{Run: s.run, Opened: opened}); err != nil {
+	if err := s.grow(ctx, opened, g); err != nil {
 		return err
 	}
 	s.dirty = false

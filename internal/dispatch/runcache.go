@@ -17,6 +17,8 @@ type runCache struct {
 }
 
 type runEntry struct {
+	asked time.Time // belongs to the cache's lock
+
 	mu   sync.Mutex
 	run  *job.Run
 	err  error
@@ -34,19 +36,18 @@ const forgetRuns = time.Minute
 func (c *runCache) entry(runID string) *runEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := c.now()
 	e, ok := c.entries[runID]
 	if ok {
+		e.asked = now
 		return e
 	}
 	for id, old := range c.entries {
-		if old.mu.TryLock() {
-			if c.now().Sub(old.read) > forgetRuns {
-				delete(c.entries, id)
-			}
-			old.mu.Unlock()
+		if now.Sub(old.asked) > forgetRuns {
+			delete(c.entries, id)
 		}
 	}
-	e = &runEntry{}
+	e = &runEntry{asked: now}
 	c.entries[runID] = e
 	return e
 }

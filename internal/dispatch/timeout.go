@@ -44,5 +44,8 @@ func (s *supervision) reserve(ctx context.Context, op *operation, sizes []int) (
 	if s.run.TooLate(s.now) {
 		return grant{slots: make([]pace.Slot, len(sizes))}, nil
 	}
+	if kept, ok := s.d.kept.take(s.run.ID, s.now, sizes); ok {
+		return kept, nil
+	}
 	return op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: s.run.ID, Costs: op.costs(sizes), Lead: slotLead})
 }

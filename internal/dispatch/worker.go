@@ -233,20 +233,6 @@ func (w *worker) settle(e *job.Execution, v verdict, outcome job.Outcome, err er
 	return true
 }
 
-// pause waits before the next attempt and reports whether there is one.
-func (w *worker) pause(starting context.Context, attempts int) bool {
-	d := min(w.d.opts.RetryDelay<<min(attempts-1, 6), 30*time.Second)
-	d += rand.N(d/4 + 1)
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-starting.Done():
-		return false
-	}
-}
-
 func (w *worker) update(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
