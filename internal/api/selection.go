@@ -21,6 +21,7 @@ type roundView struct {
 	EndTime      instant `json:"endTime"`
 	MatchedCount int     `json:"matchedCount"`
 	AddedCount   int     `json:"addedCount"`
+	RemovedCount int     `json:"removedCount"`
 }
 
 // The words of selection.state.
@@ -42,6 +43,7 @@ func (s state) selection() selection {
 	if r.Ended > 0 {
 		v.LastRound = &roundView{
 			StartedTime: instant(r.Last.BeganAt), EndTime: instant(r.Last.EndedAt), MatchedCount: r.Last.Matched, AddedCount: r.Last.Added,
+			RemovedCount: r.Last.Removed,
 		}
 	}
 	if v.State == selectionWaiting {

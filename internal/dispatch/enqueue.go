@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 
-	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
@@ -19,7 +18,7 @@ func (s *supervision) enqueue(ctx context.Context) error {
 	}
 	for room > 0 {
 		from := s.run.Enqueued
-		sizes, err := s.d.store.ShardSizes(ctx, s.run.ID, from, from+min(room, tablestore.MaxPerWrite))
+		sizes, ended, err := s.d.store.ShardSizes(ctx, s.run.ID, from, from+min(room, tablestore.MaxPerWrite))
 		if err != nil {
 			return err
 		}
@@ -27,15 +26,15 @@ func (s *supervision) enqueue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		g, err := s.reserve(ctx, op, sizes)
+		g, err := s.reserve(ctx, op, left(sizes, ended))
 		if err != nil || len(g.slots) == 0 {
 			return err
 		}
 		opened, messages := make([]tablestore.Underway, len(g.slots)), make([]message, len(g.slots))
 		for i, slot := range g.slots {
 			opened[i] = tablestore.Underway{Number: from + i, Devices: sizes[i], CheckAt: latest(s.now, slot.At).Add(s.d.opts.Lease)}
+			opened[i].Counts = s.run.HandOut(sizes[i], ended[i])
 			messages[i] = message{Run: s.run.ID, Shard: from + i}.in(slot)
-			s.run.Live = s.run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, sizes[i]))
 		}
 		s.run.Enqueued += len(opened)
 		if err := s.grow(ctx, opened, g); err != nil {

@@ -33,7 +33,7 @@ func (p *planner) store(ctx context.Context, all, release bool) error {
 		if !all {
 			n = mine
 		}
-		if n == 0 && !release {
+		if n == 0 && !release && !p.heavy() {
 			return nil
 		}
 		last := n == waiting
@@ -66,17 +66,20 @@ func (p *planner) write(ctx context.Context, n, mine int, release bool) error {
 	if p.done && len(p.pending) == 0 {
 		p.end(&plan, now)
 	}
-	if release || plan.Complete() {
+	if release || plan.Read() {
 		plan.Claim = plan.Claim.Release()
 	}
-	o := opening{f: &p.feeder, plan: &plan, was: p.plan, shards: shards, mine: mine}
+	o := opening{f: &p.feeder, plan: &plan, listed: p.noted(), was: p.plan, shards: shards, mine: mine}
 	err := o.store(ctx)
 	if err != nil {
 		p.local.release(mine)
 		return err
 	}
 	p.plan, p.stored, p.reads = &plan, plan.Shards, reads{}
-	return o.start(ctx)
+	if err := o.start(ctx); err != nil || plan.Complete() || !plan.Read() {
+		return err
+	}
+	return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0) // which sweeps
 }
 
 // opening is one transaction that stores new shards, opens as many as can be worked on, and claims the first for the
@@ -85,6 +88,7 @@ type opening struct {
 	f      *feeder
 	plan   *job.Plan // nil when the shards are stored already
 	was    *job.Plan // as this planner left it
+	listed *tablestore.Listed
 	shards []*job.Shard
 	mine   int
 
@@ -120,7 +124,7 @@ func (o *opening) reserve(ctx context.Context) error {
 	}
 	sizes := make([]int, o.room())
 	for i := range sizes {
-		sizes[i] = len(o.shards[i].Executions)
+		sizes[i] = o.shards[i].Left()
 	}
 	op := o.f.local.op
 	o.costs = op.costs(sizes)
@@ -134,7 +138,7 @@ func (o *opening) reserve(ctx context.Context) error {
 // calling the devices of stored shards.
 func (o *opening) write(ctx context.Context) error {
 	o.open(o.f.d.now())
-	g := tablestore.Growth{Plan: o.plan, Shards: o.shards, Opened: o.opened}
+	g := tablestore.Growth{Plan: o.plan, Shards: o.shards, Opened: o.opened, Listed: o.listed}
 	if len(o.opened) > 0 {
 		g.Run = o.f.run
 	} else if o.plan == nil {
@@ -189,7 +193,7 @@ func (o *opening) open(now time.Time) {
 	for i := range min(o.room(), len(o.grant.slots)) {
 		s, slot := o.shards[i], o.grant.slots[i]
 		size := len(s.Executions)
-		if size*here.op.cost > o.costs[i] {
+		if s.Left()*here.op.cost > o.costs[i] {
 			break // the slot was reserved for another shard
 		}
 		if i < o.mine && !slot.At.After(now.Add(slotAhead)) {
@@ -199,8 +203,9 @@ func (o *opening) open(now time.Time) {
 			}
 			o.taken++
 		}
-		o.opened = append(o.opened, tablestore.Underway{Number: s.Number, Devices: size, CheckAt: latest(now, slot.At).Add(d.opts.Lease)})
-		run.Live = run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
+		u := tablestore.Underway{Number: s.Number, Devices: size, CheckAt: latest(now, slot.At).Add(d.opts.Lease)}
+		u.Counts = run.HandOut(size, s.Ended())
+		o.opened = append(o.opened, u)
 	}
 	run.Enqueued += len(o.opened)
 	if o.taken > 0 {

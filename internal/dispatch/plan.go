@@ -58,6 +58,9 @@ func (d *Dispatcher) plan(ctx context.Context, m message, in Delivery) error {
 	if err := d.store.SavePlan(ctx, plan); err != nil {
 		return err
 	}
+	if plan.Read() {
+		return d.endRound(ctx, run, plan)
+	}
 	p := &planner{feeder: feeder{d: d, run: run, stored: plan.Shards}, plan: plan, blocked: m.Probe, until: now.Add(d.opts.Slice - d.opts.Slice/6)}
 	if slot := m.slot(); now.Sub(slot.At) < queryLate {
 		p.slots = []pace.Slot{slot}
@@ -83,6 +86,7 @@ type planner struct {
 	marks    []mark              // continuations after some of pending
 	at       place               // continuation after pending
 	done     bool                // the source has no more, or the run has enough
+	sated    bool                // the run has enough
 	most     int                 // devices that the run takes, 0 for all
 	pause    time.Duration       // before the next stretch
 	opensAt  time.Time           // when the part that comes next may be selected
@@ -117,11 +121,11 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	if ready && err == nil {
 		err = p.stretch(ctx, r)
 	}
-	if err == nil && (p.plan.Complete() || p.pause > 0) {
+	if err == nil && (p.plan.Read() || p.pause > 0) {
 		err = p.handOver(ctx)
 	}
 	err = errors.Join(err, p.local.wait())
-	if err == nil && p.plan.Complete() {
+	if err == nil && p.plan.Read() {
 		_, err = p.d.advance(ctx, p.run.ID)
 	}
 	return err
@@ -192,7 +196,7 @@ func (p *planner) stretch(ctx context.Context, r *reader) error {
 
 // full reports whether no page is to be taken before the next write.
 func (p *planner) full() bool {
-	return p.done || len(p.pending)+len(p.suspects) >= planShards*job.ShardSize
+	return p.done || len(p.pending)+len(p.suspects) >= planShards*job.ShardSize || p.heavy()
 }
 
 // take adds a page.
@@ -215,8 +219,9 @@ func (p *planner) take(ctx context.Context, got page) error {
 		p.remember(print, got.part)
 		p.pending = append(p.pending, id)
 	}
-	p.listed(len(got.devices))
-	p.at, p.done = got.next, got.last || p.enough()
+	p.listed(got.devices)
+	p.sated = p.enough()
+	p.at, p.done = got.next, got.last || p.sated
 	p.marks = append(p.marks, mark{len(p.pending), p.at, p.d.now()})
 	return nil
 }
@@ -241,9 +246,9 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	overdue := waiting > 0 && now.Sub(p.marks[0].at) >= p.flushAfter()
 	var err error
 	switch {
-	case !p.plan.Complete() && (over || p.done && waiting == 0):
+	case !p.plan.Read() && (over || p.done && waiting == 0):
 		err = p.store(ctx, true, true)
-	case overdue, waiting >= planShards*job.ShardSize, p.done && waiting > 0 && !p.local.accepting():
+	case overdue, waiting >= planShards*job.ShardSize, p.heavy(), p.done && waiting > 0 && !p.local.accepting():
 		err = p.store(ctx, true, false)
 	case over || p.blocked || p.storesOnly():
 	case !p.local.free():
@@ -261,17 +266,17 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	if over && p.stopped {
 		return true, p.leave(ctx)
 	}
-	if over && !p.plan.Complete() {
+	if over && !p.plan.Read() {
 		return true, p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)
 	}
 	idle := p.left() == 0 || !p.local.accepting() || p.d.planners.Load() > maxPatient
-	return over || p.plan.Complete() && idle, nil
+	return over || p.plan.Read() && idle, nil
 }
 
 // look renews the claim and watches whether the run still wants devices.
 func (p *planner) look(ctx context.Context) error {
 	now := p.d.now()
-	if !p.plan.Complete() && p.plan.Claim.Until.Sub(now) < 2*p.d.opts.Lease/3 {
+	if !p.plan.Read() && p.plan.Claim.Until.Sub(now) < 2*p.d.opts.Lease/3 {
 		p.plan.Claim.Until = now.Add(p.d.opts.Lease)
 		if err := p.d.store.SavePlan(ctx, p.plan); err != nil {
 			return err
@@ -286,7 +291,7 @@ func (p *planner) look(ctx context.Context) error {
 // leave ends a stretch whose run wants no more devices for now. The message of whoever lets the run go on must not wait for
 // this stretch's claim: one that came before the claim was released is replaced.
 func (p *planner) leave(ctx context.Context) error {
-	if err := p.refresh(ctx); err != nil || p.run.Status != job.StatusRunning || p.plan.Complete() {
+	if err := p.refresh(ctx); err != nil || p.run.Status != job.StatusRunning || p.plan.Read() {
 		return err
 	}
 	return p.d.send(ctx, message{Kind: kindPlan, Run: p.run.ID}, 0)

@@ -128,6 +128,7 @@ func (d *Dispatcher) cancelExecution(ctx context.Context, runID, deviceID string
 	e.End(job.Outcome{State: job.Canceled, Reason: job.ExecutionCanceled}, d.now())
 	switch {
 	case n >= run.Enqueued: // whoever opens the shard must see it
+		run.Early = run.Early.Plus(job.CountsOf(e.State, e.Reason, 1))
 		return *e, true, d.store.Amend(ctx, run, shard)
 	case shard.Done():
 		return *e, true, d.store.CloseShard(ctx, shard)

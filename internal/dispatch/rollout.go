@@ -38,7 +38,7 @@ func (s *supervision) rollOut(ctx context.Context) error {
 	if most <= 0 || r.Fits(s.now, []int{1}, seen) == 0 {
 		return nil
 	}
-	sizes, err := s.d.store.ShardSizes(ctx, s.run.ID, from, from+most)
+	sizes, ended, err := s.d.store.ShardSizes(ctx, s.run.ID, from, from+most)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s *supervision) rollOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g, err := s.reserve(ctx, op, sizes)
+	g, err := s.reserve(ctx, op, left(sizes, ended))
 	if err != nil || len(g.slots) == 0 {
 		return err
 	}
@@ -59,8 +59,8 @@ func (s *supervision) rollOut(ctx context.Context) error {
 		at, over := r.Begin(s.now, slot.At, sizes[i], seen)
 		slot = wider(slot, at, over)
 		opened[i] = tablestore.Underway{Number: from + i, Devices: sizes[i], CheckAt: latest(s.now, slot.End()).Add(s.d.opts.Lease)}
+		opened[i].Counts = s.run.HandOut(sizes[i], ended[i])
 		messages[i] = message{Run: s.run.ID, Shard: from + i}.in(slot)
-		s.run.Live = s.run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, sizes[i]))
 	}
 	s.run.Enqueued += len(opened)
 	if err := s.grow(ctx, opened, g); err != nil {
@@ -120,14 +120,14 @@ func (s *supervision) gated() time.Duration {
 }
 
 // enough reports whether the run has the devices that it takes at most.
-func (p *planner) enough() bool { return p.most > 0 && p.plan.Devices+len(p.pending) >= p.most }
+func (p *planner) enough() bool { return p.most > 0 && p.net()+len(p.pending) >= p.most }
 
 // limit drops pending devices beyond those that the run takes at most.
 func (p *planner) limit() {
 	if !p.enough() {
 		return
 	}
-	p.pending, p.at, p.done = p.pending[:max(0, p.most-p.plan.Devices)], place{}, true
+	p.pending, p.at, p.done = p.pending[:max(0, p.most-p.net())], place{}, true
 	if len(p.marks) > 0 {
 		p.marks = []mark{{len(p.pending), p.at, p.marks[0].at}}
 	}

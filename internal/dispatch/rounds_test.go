@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
@@ -141,4 +142,72 @@ func TestAProcessMayDieInAnyRound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDevicesThatLeaveBeforeTheyAreCalledAreRemoved: a slow rollout has begun a few devices only when half of the others leave the
+// target, one of which comes back. Those are called that are there when their turn comes, the others never.
+func TestDevicesThatLeaveBeforeTheyAreCalledAreRemoved(t *testing.T) {
+	t.Parallel()
+	w, clock := clocked(t, "2026-12-01T00:00:00Z", 0)
+	w.matches(fleet(0, 60)...)
+	w.recur(continuous(`,"rollout":{"maximumPerMinute":60,"batches":[{"number":5},{"number":30,"gate":{"startTime":"2026-12-01T01:00:00Z"}},{}]}`))
+	w.run(func(context.Context) bool { return w.status("lock").Counts().Of(job.Succeeded) == 5 })
+	round := func(n int) *job.Run {
+		clock.jump(5 * time.Minute)
+		w.run(func(context.Context) bool { return w.status("lock").Rounds.Ended == n })
+		return w.status("lock")
+	}
+	w.matches(fleet(0, 30)...)
+	run := round(2)
+	require.Equal(t, 30, run.Rounds.Last.Removed)
+	require.Equal(t, 30, run.Counts().Of(job.Removed), "also as long as no worker has their shards")
+	require.Equal(t, 25, run.Counts().Of(job.Queued))
+	require.Equal(t, map[string]int{"leftTarget": 30}, run.Counts().ReasonMap())
+	e, _, err := w.observer().Find(t.Context(), run.ID, "dev-40")
+	require.NoError(t, err)
+	require.Equal(t, job.Removed, e.State)
+
+	w.matches(append(fleet(0, 30), "dev-40")...)
+	run = round(3)
+	require.Equal(t, 1, run.Rounds.Last.Added)
+	e, _, err = w.observer().Find(t.Context(), run.ID, "dev-40")
+	require.NoError(t, err)
+	require.Equal(t, job.Queued, e.State)
+
+	_, _, err = w.current().d.Edit(t.Context(), "lock", Edit{Patch: []byte(`{"rollout":{"maximumPerMinute":null}}`), Version: 1}, someone())
+	require.NoError(t, err)
+	clock.jump(time.Hour)
+	run = w.rested("lock", 4)
+	require.Equal(t, 31, run.Counts().Of(job.Succeeded))
+	require.Equal(t, 30, run.Counts().Of(job.Removed))
+	require.Equal(t, 61, run.Counts().Total())
+	require.Zero(t, run.Early)
+	require.Zero(t, w.hub.called("dev-30"))
+	require.Equal(t, 1, w.hub.called("dev-40"))
+}
+
+// TestDevicesThatWaitForARetryAreRemovedToo: an offline device that leaves the target is not called again.
+func TestDevicesThatWaitForARetryAreRemovedToo(t *testing.T) {
+	t.Parallel()
+	w, clock := clocked(t, "2026-12-01T00:00:00Z", 0)
+	w.matches(fleet(0, 4)...)
+	w.hub.answer = func(id string, call int) (iothub.MethodResult, error) {
+		if id != "dev-0" {
+			return iothub.MethodResult{}, hubError(iothub.Offline)
+		}
+		return iothub.MethodResult{Status: 200}, nil
+	}
+	w.recur(continuous(`,"retry":{"criteria":[{"failureType":"deviceOffline","delay":"PT1H","factor":1,"jitter":0}]}`))
+	w.run(func(context.Context) bool { return w.hub.called("dev-3") == 1 && w.status("lock").Rounds.Waits() })
+	w.matches(fleet(2, 5)...)
+	clock.jump(5 * time.Minute)
+	w.run(func(context.Context) bool { return w.status("lock").Rounds.Ended == 2 })
+	executions := w.executions(w.status("lock"))
+	require.Equal(t, job.Succeeded, executions["dev-0"].State, "what has ended stays")
+	require.Equal(t, job.Removed, executions["dev-1"].State)
+	require.Equal(t, 1, executions["dev-1"].Attempts)
+	require.Equal(t, job.Queued, executions["dev-2"].State)
+	clock.jump(time.Hour)
+	w.run(func(context.Context) bool { return w.hub.called("dev-2") == 2 && w.hub.called("dev-3") == 2 })
+	require.Equal(t, 1, w.hub.called("dev-1"))
 }

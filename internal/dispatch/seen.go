@@ -26,14 +26,23 @@ const (
 	bitsSet       = 8
 )
 
-// add remembers print and reports whether it may have been there before.
-func (s *seen) add(print uint64) bool {
+// holds reports whether print may have been added.
+func (s *seen) holds(print uint64) bool {
 	print = s.salted(print)
 	for _, l := range s.layers {
 		if l.holds(print) {
 			return true
 		}
 	}
+	return false
+}
+
+// add remembers print and reports whether it may have been there before.
+func (s *seen) add(print uint64) bool {
+	if s.holds(print) {
+		return true
+	}
+	print = s.salted(print)
 	last := len(s.layers) - 1
 	if last < 0 || s.layers[last].room == 0 && len(s.layers[last].bits) < lastLayer {
 		words := firstLayer

@@ -113,6 +113,15 @@ type Rounds struct {
 	Last    Round     // the last that ended, zero before that
 	NextAt  time.Time `json:",omitzero"` // when the next round may begin, zero while one is under way
 	Pages   int       // that the round under way has read
+
+	// Before is how many shards there were when the round under way began, 0 where none of their devices waits: those that wait and
+	// are not listed in the round have left the target. Notes is how many rows hold what it has listed so far.
+	Before int `json:",omitempty"`
+	Notes  int `json:",omitempty"`
+	// Sweeps says that the round under way has read the query, and looks for devices that have left; Swept is how many of
+	// the shards it has looked at.
+	Sweeps bool `json:",omitempty"`
+	Swept  int  `json:",omitempty"`
 }
 
 // Round is what one round has found so far. Pages that are read again after a crash count again.
@@ -120,18 +129,25 @@ type Round struct {
 	BeganAt time.Time `json:",omitzero"`
 	EndedAt time.Time `json:",omitzero"`
 	Matched int       // devices that the query listed
-	Added   int       // those of them that the run did not have
+	Added   int       // those of them that the run did not have, or that had left
+	Removed int       // devices that waited and were not listed
 }
 
 // Waits reports whether no round is under way.
 func (r *Rounds) Waits() bool { return r != nil && !r.NextAt.IsZero() }
 
-// Begin begins a round at now, if none is under way.
-func (r *Rounds) Begin(now time.Time) {
+// Begin begins a round at now, if none is under way. Devices of the first shards of the run may leave the target.
+func (r *Rounds) Begin(now time.Time, shards int) {
 	if r.Current.BeganAt.IsZero() {
-		r.Current.BeganAt, r.NextAt, r.Pages = now, time.Time{}, 0
+		*r = Rounds{Ended: r.Ended, Last: r.Last, Current: Round{BeganAt: now}, Before: shards}
 	}
 }
+
+// Watches reports whether the round under way notes what it lists, to find devices that have left.
+func (r *Rounds) Watches() bool { return r != nil && r.Before > 0 }
+
+// Read reports whether no page of the target is left to read: for good, or in this round.
+func (p *Plan) Read() bool { return p.Complete() || p.Rounds != nil && p.Rounds.Sweeps }
 
 // roundsShare is the part of the hub's allowance of queries that the rounds of one job take at most, in the long run.
 const roundsShare = 4
@@ -141,7 +157,7 @@ const roundsShare = 4
 func (r *Rounds) End(now time.Time, interval time.Duration, perSecond float64) {
 	r.Ended++
 	r.Current.EndedAt = now
-	r.Last, r.Current = r.Current, Round{}
+	*r = Rounds{Ended: r.Ended, Last: r.Current, Pages: r.Pages}
 	r.NextAt = r.Last.BeganAt.Add(interval)
 	if perSecond > 0 {
 		apart := time.Duration(float64(r.Pages*roundsShare) / perSecond * float64(time.Second))
@@ -165,4 +181,18 @@ func (p SelectionPolicy) newRounds() *Rounds {
 func (r *Run) restsTillNext(now time.Time) bool {
 	return r.Rounds.Waits() && now.Before(r.Rounds.NextAt) && !r.Resend && r.Enqueued == r.Planned && r.ClosedShards == r.Enqueued &&
 		!r.PastDeadline(now) && !r.WindowClosed(now)
+}
+
+// Leave ends the executions of s that wait for their first call, or for a retry of it, and that the target lists no more. It gives
+// how many there were.
+func (s *Shard) Leave(listed func(deviceID string) bool, now time.Time) int {
+	n := 0
+	for i := range s.Executions {
+		e := &s.Executions[i]
+		if e.State == Queued && e.Progress == nil && !listed(e.DeviceID) {
+			e.End(Outcome{State: Removed, Reason: LeftTarget}, now)
+			n++
+		}
+	}
+	return n
 }

@@ -91,9 +91,9 @@ func TestRoundsLeaveQueriesToOthers(t *testing.T) {
 		var r job.Rounds
 		pages := 0
 		for range rapid.IntRange(1, 20).Draw(t, "rounds") {
-			r.Begin(at)
+			r.Begin(at, 0)
 			begun = append(begun, at)
-			r.Begin(at.Add(time.Second)) // another stretch of the same round
+			r.Begin(at.Add(time.Second), 7) // another stretch of the same round
 			require.Equal(t, at, r.Current.BeganAt)
 			r.Pages = rapid.IntRange(1, 10_000).Draw(t, "pages")
 			pages += r.Pages

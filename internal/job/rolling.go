@@ -62,6 +62,7 @@ type Batch struct {
 	// Ended and Succeeded count rolled-up shards, LiveEnded and LiveSucceeded those under way as of the last supervision.
 	Ended, Succeeded         int
 	LiveEnded, LiveSucceeded int
+	Removed, LiveRemoved     int    // of those that ended: they left the target, and no gate counts them
 	WaitsFor                 []Wait `json:",omitempty"`
 	BeganAt, EndedAt         time.Time
 	MetAt                    time.Time // since when the batch's results satisfy the next one's gate
@@ -141,6 +142,7 @@ func (r *Rolling) RolledUp(shard int, c Counts) {
 	if b := r.batchOf(shard); b != nil {
 		b.Ended += c.Ended()
 		b.Succeeded += c.Of(Succeeded)
+		b.Removed += c.Of(Removed)
 	}
 }
 
@@ -150,7 +152,8 @@ func (r *Rolling) Live() {
 		return
 	}
 	for i := range r.Batches {
-		r.Batches[i].LiveEnded, r.Batches[i].LiveSucceeded = 0, 0
+		b := &r.Batches[i]
+		b.LiveEnded, b.LiveSucceeded, b.LiveRemoved = 0, 0, 0
 	}
 }
 
@@ -159,6 +162,7 @@ func (r *Rolling) Under(shard int, c Counts) {
 	if b := r.batchOf(shard); b != nil {
 		b.LiveEnded += c.Ended()
 		b.LiveSucceeded += c.Of(Succeeded)
+		b.LiveRemoved += c.Of(Removed)
 	}
 }
 
@@ -249,7 +253,8 @@ func (r *Rolling) after(now time.Time, i int, gate *Gate, s Sight) (waits []Wait
 	b := &r.Batches[i]
 	ended, succeeded := b.Ended+b.LiveEnded >= b.Begun, b.Succeeded+b.LiveSucceeded
 	threshold := gate.SuccessThresholdPercentage
-	enough := float64(succeeded)*100 >= threshold*float64(b.Begun)-1e-6
+	begun := b.Begun - b.Removed - b.LiveRemoved
+	enough := float64(succeeded)*100 >= threshold*float64(begun)-1e-6
 	switch {
 	case b.Empty && threshold > 0 && !s.Complete:
 		return []Wait{WaitSelection}, ""
@@ -259,7 +264,7 @@ func (r *Rolling) after(now time.Time, i int, gate *Gate, s Sight) (waits []Wait
 		return []Wait{WaitPrevious}, ""
 	case !enough && ended:
 		return []Wait{WaitThreshold}, fmt.Sprintf("%d of the %d devices of batch %d succeeded, and batch %d needs %v %%",
-			succeeded, b.Begun, i+1, i+2, threshold)
+			succeeded, begun, i+1, i+2, threshold)
 	case !enough:
 		return []Wait{WaitThreshold}, ""
 	}

@@ -83,6 +83,8 @@ type Run struct {
 	Closed       Counts
 	ClosedShards int
 	Live         Counts
+	// Early counts executions that ended in shards which were not enqueued yet.
+	Early Counts `json:",omitzero"`
 
 	// FedUntil is until when processes can be taken to open shards for themselves as fast as they, or the hub, can. OfferedAt is
 	// when others were last asked to.
@@ -164,7 +166,7 @@ func (r *Run) NeverEnqueued(shard int) bool {
 
 // Counts gives the counts of all executions selected so far.
 func (r *Run) Counts() Counts {
-	c := r.Closed.Plus(r.Live)
+	c := r.Closed.Plus(r.Live).Plus(r.Early)
 	rest := r.Devices - c.Total()
 	if rest <= 0 {
 		return c
@@ -174,4 +176,11 @@ func (r *Run) Counts() Counts {
 		return c.Plus(CountsOf(o.State, o.Reason, rest))
 	}
 	return c.Plus(CountsOf(Queued, NoReason, rest))
+}
+
+// HandOut counts a shard that is handed to the workers, some of whose devices had ended before, and gives the shard's counts.
+func (r *Run) HandOut(devices int, ended Counts) Counts {
+	c := ended.Plus(CountsOf(Queued, NoReason, devices-ended.Total()))
+	r.Live, r.Early = r.Live.Plus(c), r.Early.Minus(ended)
+	return c
 }

@@ -54,6 +54,12 @@ func (s *Shard) Left() int {
 	return n
 }
 
+// Ended counts the executions in a final state.
+func (s *Shard) Ended() Counts {
+	c := Count(s.Executions)
+	return c.Minus(CountsOf(Queued, NoReason, c.Of(Queued))).Minus(CountsOf(InProgress, NoReason, c.Of(InProgress)))
+}
+
 // EndRest ends every execution that is not final with o, at now; one that waits for a retry as its last attempt did, and one between
 // its steps as unfinished.
 func (s *Shard) EndRest(o Outcome, now time.Time) {

@@ -16,7 +16,7 @@ const (
 	TimedOut                         // the device did not answer in time, or its run ended before it was called
 	Rejected                         // the device refused the operation
 	Canceled                         // the job was cancelled, by a person or an abort criterion, before the device was called
-	Removed                          // the device left the target before it was called
+	Removed                          // the device left the target while it waited to be called, or called again
 	InDoubt                          // called, or about to be, by a worker that died; not called again (deliveryGuarantee atMostOnce)
 	executionStates
 )
@@ -157,6 +157,7 @@ const (
 	NotConfirmed                // the device did not report the desired properties within the time of confirm
 	WaitTimedOut                // the device did not report within its time what the step waits for
 	StepsUnfinished             // the run ended by its time limit between two steps of the device
+	LeftTarget                  // a continuous job's query lists the device no more; it was not called, or not called again
 	reasons
 )
 
@@ -165,7 +166,7 @@ var reasonNames = [reasons]string{
 	"hubError", "connectionLost", "notStarted", "jobCanceled", "abandoned", "jobAborted",
 	"deviceRejected", "startTimedOut", "progressTimedOut", "outcomeUnknown", "executionCanceled",
 	"missingParameter", "invalidParameter",
-	"awaitingConfirmation", "awaitingProperty", "notConfirmed", "waitTimedOut", "stepsUnfinished",
+	"awaitingConfirmation", "awaitingProperty", "notConfirmed", "waitTimedOut", "stepsUnfinished", "leftTarget",
 }
 
 // String gives the API's word for r; NoReason is "".

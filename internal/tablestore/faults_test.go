@@ -232,7 +232,7 @@ func TestReadersAcceptShortAndEmptyPages(t *testing.T) {
 			shards, err := w.Shards(t.Context(), "k.0", tablestore.ShardQuery{Max: 2, Always: -1})
 			require.NoError(t, err)
 			require.Len(t, shards, 2)
-			sizes, err := w.ShardSizes(t.Context(), "k.0", 0, 3)
+			sizes, _, err := w.ShardSizes(t.Context(), "k.0", 0, 3)
 			require.NoError(t, err)
 			require.Equal(t, []int{10, 10, 10}, sizes)
 			_, n, err := w.Find(t.Context(), "k.0", "z00007")

@@ -261,10 +261,16 @@ func fingerprint(runID, deviceID string) uint64 {
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
+// fingerprints gives those of a shard. That of a device which has left the target is turned round, so that it is found, and is
+// selected anew if it comes back.
 func fingerprints(runID string, executions []job.Execution) []byte {
 	b := make([]byte, 0, 8*len(executions))
 	for i := range executions {
-		b = binary.BigEndian.AppendUint64(b, fingerprint(runID, executions[i].DeviceID))
+		print := fingerprint(runID, executions[i].DeviceID)
+		if executions[i].State == job.Removed {
+			print = ^print
+		}
+		b = binary.BigEndian.AppendUint64(b, print)
 	}
 	return b
 }

@@ -106,6 +106,7 @@ type Growth struct {
 	Plan   *job.Plan    // the plan that counts the shards; nil when none is new
 	Shards []*job.Shard // rows to write, whatever was there
 	Opened []Underway   // shards to list as under way
+	Listed *Listed      // what a round of a continuous selection listed; nil for nothing
 }
 
 // Grow stores g if run and plan are as they were read. Where a revision did not come back with the reply, run and plan are
@@ -139,6 +140,18 @@ func (s *Store) Grow(ctx context.Context, g Growth) error {
 		row.putTime("CheckAt", u.CheckAt)
 		if !u.WakeAt.IsZero() {
 			row.putTime("WakeAt", u.WakeAt)
+		}
+		if u.Counts.Total() > 0 {
+			if err := row.putJSON("Counts", u.Counts); err != nil {
+				return err
+			}
+		}
+		b.put(row)
+	}
+	if g.Listed != nil {
+		row, err := g.Listed.entity(g.Plan.RunID)
+		if err != nil {
+			return err
 		}
 		b.put(row)
 	}
@@ -191,18 +204,23 @@ func (s *Store) RollUp(ctx context.Context, run *job.Run, done []Underway) error
 	return nil
 }
 
-// ShardSizes gives the number of devices of the shards from <= n < to.
-func (s *Store) ShardSizes(ctx context.Context, runID string, from, to int) ([]int, error) {
-	sizes := make([]int, 0, to-from)
-	q := query{partition: runID, from: numbered(rowShard, from), to: numbered(rowShard, to), columns: "RowKey,Devices"}
-	err := s.runs.each(ctx, q, func(e entity) (bool, error) {
+// ShardSizes gives the number of devices of the shards from <= n < to that were not opened yet, and counts those of them that have
+// ended without being called.
+func (s *Store) ShardSizes(ctx context.Context, runID string, from, to int) (sizes []int, ended []job.Counts, err error) {
+	removed, canceled := stateColumn(job.Removed), stateColumn(job.Canceled)
+	q := query{
+		partition: runID, from: numbered(rowShard, from), to: numbered(rowShard, to), columns: "RowKey,Devices," + removed + "," + canceled,
+	}
+	err = s.runs.each(ctx, q, func(e entity) (bool, error) {
 		sizes = append(sizes, e.int("Devices"))
+		ended = append(ended, job.CountsOf(job.Removed, job.LeftTarget, e.int(removed)).
+			Plus(job.CountsOf(job.Canceled, job.ExecutionCanceled, e.int(canceled))))
 		return true, nil
 	})
 	if err == nil && len(sizes) != to-from {
 		err = fmt.Errorf("run %s: %d of the shards %d to %d are there", runID, len(sizes), from, to-1)
 	}
-	return sizes, err
+	return sizes, ended, err
 }
 
 // Selected calls yield with the fingerprint of every device that the run's plan holds.

@@ -189,10 +189,10 @@ func TestShardSizesKnowWhatIsMissing(t *testing.T) {
 	w := setup(t)
 	_, plan := w.newRun("j.0")
 	w.appendShards(plan, []string{"a"}, []string{"b", "c"}, []string{"d"})
-	sizes, err := w.ShardSizes(t.Context(), "j.0", 1, 3)
+	sizes, _, err := w.ShardSizes(t.Context(), "j.0", 1, 3)
 	require.NoError(t, err)
 	require.Equal(t, []int{2, 1}, sizes)
-	_, err = w.ShardSizes(t.Context(), "j.0", 1, 4)
+	_, _, err = w.ShardSizes(t.Context(), "j.0", 1, 4)
 	require.ErrorContains(t, err, "run j.0: 2 of the shards 1 to 3 are there")
 }
 

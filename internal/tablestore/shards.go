@@ -1,12 +1,12 @@
 package tablestore
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -151,20 +151,22 @@ func (s *Store) SaveShard(ctx context.Context, shard *job.Shard) error {
 	return err
 }
 
-// Amend stores the outcomes of a shard that was not opened yet, if it and the run are as they were read, so that whoever opens
-// it at the same moment fails and reads it again.
-func (s *Store) Amend(ctx context.Context, run *job.Run, shard *job.Shard) error {
+// Amend stores the outcomes of up to MaxPerWrite shards that were not opened yet, if they and the run are as they were read, so that
+// whoever opens one at the same moment fails and reads it again.
+func (s *Store) Amend(ctx context.Context, run *job.Run, shards ...*job.Shard) error {
 	r, err := runEntity(run)
-	if err != nil {
-		return err
-	}
-	e, err := s.shardEntity(shard)
 	if err != nil {
 		return err
 	}
 	b := newBatch()
 	b.replace(r, run.Rev)
-	b.replace(e, shard.Rev)
+	for _, shard := range shards {
+		e, err := s.shardEntity(shard)
+		if err != nil {
+			return err
+		}
+		b.replace(e, shard.Rev)
+	}
 	_, err = s.runs.apply(ctx, b)
 	return err
 }
@@ -303,13 +305,13 @@ func (s *Store) eachPrint(ctx context.Context, runID string, yield func(shard in
 	})
 }
 
-// Find gives the execution of a device, or job.ErrNotFound.
+// Find gives the execution of a device, the last one where it had left and come back, or job.ErrNotFound.
 func (s *Store) Find(ctx context.Context, runID, deviceID string) (job.Execution, int, error) {
-	want := binary.BigEndian.AppendUint64(nil, fingerprint(runID, deviceID))
+	want := fingerprint(runID, deviceID)
 	var candidates []int
 	err := s.eachPrint(ctx, runID, func(n int, prints []byte) bool {
-		for ; len(prints) >= len(want); prints = prints[len(want):] {
-			if bytes.Equal(prints[:len(want)], want) {
+		for ; len(prints) >= 8; prints = prints[8:] {
+			if found := binary.BigEndian.Uint64(prints); found == want || found == ^want {
 				candidates = append(candidates, n)
 				break
 			}
@@ -319,7 +321,7 @@ func (s *Store) Find(ctx context.Context, runID, deviceID string) (job.Execution
 	if err != nil {
 		return job.Execution{}, 0, err
 	}
-	for _, n := range candidates {
+	for _, n := range slices.Backward(candidates) {
 		shard, err := s.Shard(ctx, runID, n)
 		if err != nil {
 			return job.Execution{}, 0, err

@@ -171,7 +171,7 @@ func (w *world) appendShards(plan *job.Plan, devices ...[]string) {
 // enqueue opens all shards of a plan.
 func (w *world) enqueue(run *job.Run, plan *job.Plan) {
 	w.t.Helper()
-	sizes, err := w.ShardSizes(w.t.Context(), run.ID, run.Enqueued, plan.Shards)
+	sizes, _, err := w.ShardSizes(w.t.Context(), run.ID, run.Enqueued, plan.Shards)
 	require.NoError(w.t, err)
 	var opened []tablestore.Underway
 	for i, size := range sizes {
