@@ -127,6 +127,10 @@ func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
+	retention, err := newRetention(cfg, account, hub.HostName())
+	if err != nil {
+		return nil, err
+	}
 	further, checked, err := furtherHubs(cfg, w.tel)
 	if err != nil {
 		return nil, err
@@ -136,7 +140,7 @@ func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
 		Logger: w.logger, Tracer: w.tel.Tracer, Meter: w.tel.Meter, Tick: cfg.TickInterval,
 		CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(), Rates: rates,
 		HubName: cfg.Hubs.Default, Hubs: further,
-		Notify: dispatch.Notify{Sender: sender, JobJSON: api.JobJSON},
+		Notify: dispatch.Notify{Sender: sender, JobJSON: api.JobJSON}, Retention: retention,
 	})
 	native := api.New(api.Options{
 		Jobs: a.jobs, Store: a.store, Ready: a.store.Ensure, PublicURL: cfg.PublicURL, Logger: w.logger, Version: version,

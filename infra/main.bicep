@@ -55,6 +55,25 @@ param logLevel string = 'info'
 @maxValue(10000)
 param maxCallsInFlight int = 512
 
+@description('FLEETJOBS_RETENTION: ISO 8601 duration for which jobs and runs are kept after their end, such as P90D. Empty: until somebody deletes them.')
+param retention string = ''
+
+@description('FLEETJOBS_EXPORT_CONTAINER: blob container into which they are written before that. Empty: none. It needs retention.')
+@maxLength(63)
+param exportContainerName string = ''
+
+@description('FLEETJOBS_EXPORT_FORMAT.')
+@allowed(['ndjson', 'csv'])
+param exportFormat string = 'ndjson'
+
+@description('Days after which an export moves to the cool tier; 0: never.')
+@minValue(0)
+param exportCoolDays int = 30
+
+@description('Days after which an export is deleted; 0: never.')
+@minValue(0)
+param exportDeleteDays int = 0
+
 @description('OTEL_EXPORTER_OTLP_ENDPOINT: base URL of an OpenTelemetry collector for traces and metrics. Empty: none.')
 param otlpEndpoint string = ''
 
@@ -226,6 +245,9 @@ module storage 'modules/storage.bicep' = {
     tags: allTags
     privateOnly: enableVirtualNetwork
     principalId: identity.outputs.principalId
+    exportContainerName: empty(retention) ? '' : exportContainerName
+    exportCoolDays: exportCoolDays
+    exportDeleteDays: exportDeleteDays
   }
 }
 
@@ -298,6 +320,9 @@ module app 'modules/app.bicep' = {
     timerSchedule: timerSchedule
     logLevel: logLevel
     maxCallsInFlight: maxCallsInFlight
+    retention: retention
+    exportContainerName: storage.outputs.exportContainerName
+    exportFormat: exportFormat
     otlpEndpoint: otlpEndpoint
     eventGridEndpoint: enableEventGrid ? eventGrid!.outputs.endpoint : ''
     callbackKeysSecretUri: callbackKeysSecretUri

@@ -58,6 +58,15 @@ param iotHubUnits int
 @description('FLEETJOBS_MAX_CALLS_IN_FLIGHT.')
 param maxCallsInFlight int
 
+@description('FLEETJOBS_RETENTION. Empty: not set.')
+param retention string
+
+@description('FLEETJOBS_EXPORT_CONTAINER. Empty: not set.')
+param exportContainerName string
+
+@description('FLEETJOBS_EXPORT_FORMAT, with a container only.')
+param exportFormat string
+
 @description('OTEL_EXPORTER_OTLP_ENDPOINT. Empty: not set.')
 param otlpEndpoint string
 
@@ -172,6 +181,13 @@ var monitoringSettings = [
 var publicUrlSettings = empty(publicUrl) ? [] : [
   { name: 'FLEETJOBS_PUBLIC_URL', value: publicUrl }
 ]
+var retentionSettings = empty(retention) ? [] : [
+  { name: 'FLEETJOBS_RETENTION', value: retention }
+]
+var exportSettings = empty(exportContainerName) ? [] : [
+  { name: 'FLEETJOBS_EXPORT_CONTAINER', value: exportContainerName }
+  { name: 'FLEETJOBS_EXPORT_FORMAT', value: exportFormat }
+]
 var otlpSettings = empty(otlpEndpoint) ? [] : [
   { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', value: otlpEndpoint }
 ]
@@ -271,7 +287,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       healthCheckPath: isFlex ? null : '/api/health'
       minimumElasticInstanceCount: isPremium ? max(runShardAlwaysReadyInstances, 1) : null
       functionsRuntimeScaleMonitoringEnabled: isPremium && inNetwork ? true : null
-      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, otlpSettings, eventGridSettings, callbackKeySettings, callbackAllowSettings, sasPolicySettings, hubTokenSettings, passThroughSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
+      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, retentionSettings, exportSettings, otlpSettings, eventGridSettings, callbackKeySettings, callbackAllowSettings, sasPolicySettings, hubTokenSettings, passThroughSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
     }
   }
 }

@@ -18,12 +18,23 @@ param privateOnly bool
 @description('Object id of the identity that gets access to blobs, queues and tables.')
 param principalId string
 
+@description('Blob container for exports of old jobs (FLEETJOBS_EXPORT_CONTAINER). Empty: none.')
+param exportContainerName string
+
+@description('Days after which an export moves to the cool tier; 0: never.')
+param exportCoolDays int
+
+@description('Days after which an export is deleted; 0: never.')
+param exportDeleteDays int
+
 // Storage Blob Data Owner: the host's leases and keys, and the package.
 var blobDataOwnerRoleId = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 // Storage Queue Data Contributor
 var queueDataContributorRoleId = '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
 // Storage Table Data Contributor
 var tableDataContributorRoleId = '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
+// Storage Blob Data Contributor, on the exports: all that the app itself needs of blobs, should the host's role go elsewhere.
+var blobDataContributorRoleId = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
 var roleIds = [blobDataOwnerRoleId, queueDataContributorRoleId, tableDataContributorRoleId]
 
 var tableNames = ['fleetjobsjobs', 'fleetjobsruns']
@@ -63,6 +74,52 @@ resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@202
   }
 }
 
+resource exports 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = if (!empty(exportContainerName)) {
+  parent: blobService
+  name: empty(exportContainerName) ? 'exports' : exportContainerName
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
+resource exportAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(exportContainerName)) {
+  name: guid(exports.id, principalId, blobDataContributorRoleId)
+  scope: exports
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobDataContributorRoleId)
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+var cool = exportCoolDays > 0 ? { tierToCool: { daysAfterModificationGreaterThan: exportCoolDays } } : {}
+var end = exportDeleteDays > 0 ? { delete: { daysAfterModificationGreaterThan: exportDeleteDays } } : {}
+
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05-01' = if (!empty(exportContainerName) && exportCoolDays + exportDeleteDays > 0) {
+  parent: account
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'exports'
+          enabled: true
+          type: 'Lifecycle'
+          definition: {
+            filters: {
+              blobTypes: ['blockBlob']
+              prefixMatch: ['${exportContainerName}/']
+            }
+            actions: {
+              baseBlob: union(cool, end)
+            }
+          }
+        }
+      ]
+    }
+  }
+}
+
 resource tableService 'Microsoft.Storage/storageAccounts/tableServices@2023-05-01' = {
   parent: account
   name: 'default'
@@ -98,3 +155,6 @@ output name string = account.name
 
 @description('Name of the container of the app\'s package.')
 output packageContainerName string = packages.name
+
+@description('Name of the container of exports. Empty: there is none.')
+output exportContainerName string = empty(exportContainerName) ? '' : exports.name

@@ -233,6 +233,6 @@ func TestWordsOfTheTrailAreDescribed(t *testing.T) {
 	for _, action := range job.Actions() {
 		require.Contains(t, string(page), fmt.Sprintf("`%s`", action))
 	}
-	require.Equal(t, words([]job.PrincipalKind{job.PrincipalIdentity, job.PrincipalKey, job.PrincipalPolicy, job.PrincipalAnonymous}),
+	require.Equal(t, words([]job.PrincipalKind{job.PrincipalIdentity, job.PrincipalKey, job.PrincipalPolicy, job.PrincipalAnonymous, job.PrincipalRetention}),
 		schemas["Principal"].Value.Properties["kind"].Value.Enum)
 }

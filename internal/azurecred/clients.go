@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azqueue/v2"
 )
 
@@ -81,6 +82,36 @@ func Queues(c Config) (*azqueue.ServiceClient, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("making the queue client: %w", err)
+	}
+	return client, nil
+}
+
+// Blobs returns a client of a container of the account's blob service. It makes no request. Retries are those of Tables.
+func Blobs(c Config, name string) (*container.Client, error) {
+	e, err := c.endpoint(blobService)
+	if err != nil {
+		return nil, err
+	}
+	opts := &container.ClientOptions{ClientOptions: e.clientOptions()}
+	var client *container.Client
+	switch e.auth {
+	case authKey:
+		key, keyErr := container.NewSharedKeyCredential(e.account, e.key)
+		if keyErr != nil {
+			return nil, errors.New("making the blob client: the account key is not usable")
+		}
+		client, err = container.NewClientWithSharedKeyCredential(e.url+"/"+name, key, opts)
+	case authSAS:
+		client, err = container.NewClientWithNoCredential(e.url+"/"+name+"?"+e.sas, opts)
+	case authToken:
+		token, tokenErr := c.token()
+		if tokenErr != nil {
+			return nil, tokenErr
+		}
+		client, err = container.NewClient(e.url+"/"+name, token, opts)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making the blob client: %w", err)
 	}
 	return client, nil
 }

@@ -1,11 +1,11 @@
-// Package azurecred turns settings into clients of Azure Table Storage and Azure Queue Storage.
+// Package azurecred turns settings into clients of Azure Table, Queue and Blob Storage.
 //
 // It owns the reading of connection strings, the short form UseDevelopmentStorage=true, the identity settings that the
 // Functions host knows (AzureWebJobsStorage__accountName and so on), the choice of an azidentity credential, and the
 // tuning of connections and retries. Storage keys and signatures never appear in its errors or logs, nor in the errors
 // of the clients it makes.
 //
-// It does not own what is stored: tables and queues belong to their adapters.
+// It does not own what is stored: tables, queues and blobs belong to their adapters.
 package azurecred
 
 import (
@@ -28,6 +28,8 @@ type Config struct {
 	AccountName string
 	// TableServiceURI and QueueServiceURI override what AccountName stands for. https only.
 	TableServiceURI, QueueServiceURI string
+	// BlobServiceURI is the same for https://<name>.blob.core.windows.net.
+	BlobServiceURI string
 	// ClientID chooses a user-assigned managed identity.
 	ClientID string
 	// Credential is "managedidentity" or empty. Empty without ClientID is azidentity's DefaultAzureCredential, which
@@ -39,7 +41,7 @@ type Config struct {
 
 // FromEnviron reads the settings of the connection called name, such as AzureWebJobsStorage, from an environment in
 // the form of os.Environ: <name> for a connection string, else <name>__accountName, __tableServiceUri,
-// __queueServiceUri, __clientId and __credential. As in the Functions host the case of names does not matter.
+// __queueServiceUri, __blobServiceUri, __clientId and __credential. As in the Functions host the case of names does not matter.
 func FromEnviron(name string, environ []string) Config {
 	settings := make(map[string]string, len(environ))
 	for _, kv := range environ {
@@ -53,6 +55,7 @@ func FromEnviron(name string, environ []string) Config {
 		AccountName:      get("__accountName"),
 		TableServiceURI:  get("__tableServiceUri"),
 		QueueServiceURI:  get("__queueServiceUri"),
+		BlobServiceURI:   get("__blobServiceUri"),
 		ClientID:         get("__clientId"),
 		Credential:       get("__credential"),
 	}
@@ -101,12 +104,16 @@ type service string
 const (
 	tableService service = "table"
 	queueService service = "queue"
+	blobService  service = "blob"
 )
 
 // setting is the name of the service's endpoint in connection strings.
 func (s service) setting() string {
-	if s == tableService {
+	switch s {
+	case tableService:
 		return "TableEndpoint"
+	case blobService:
+		return "BlobEndpoint"
 	}
 	return "QueueEndpoint"
 }
@@ -116,8 +123,11 @@ func (s service) uriSetting() string { return string(s) + "ServiceUri" }
 
 // emulatorPort is the port that UseDevelopmentStorage=true stands for.
 func (s service) emulatorPort() string {
-	if s == tableService {
+	switch s {
+	case tableService:
 		return "10002"
+	case blobService:
+		return "10000"
 	}
 	return "10001"
 }
@@ -139,10 +149,7 @@ func (c Config) endpoint(s service) (endpoint, error) {
 }
 
 func (c Config) identityEndpoint(s service) (endpoint, error) {
-	uri := c.TableServiceURI
-	if s == queueService {
-		uri = c.QueueServiceURI
-	}
+	uri := map[service]string{tableService: c.TableServiceURI, queueService: c.QueueServiceURI, blobService: c.BlobServiceURI}[s]
 	switch {
 	case uri != "":
 		clean, err := checkURL(uri)

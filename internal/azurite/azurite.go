@@ -30,6 +30,8 @@ type Options struct {
 	Dir string
 	// Accounts are the names of the accounts to serve, with the keys that Account gives. Empty: DefaultAccount only.
 	Accounts []string
+	// Blobs starts the blob service too.
+	Blobs bool
 	// TablePort and QueuePort are the ports on 127.0.0.1. 0: a free one. The ports that
 	// UseDevelopmentStorage=true stands for are 10002 and 10001.
 	TablePort, QueuePort int
@@ -37,9 +39,10 @@ type Options struct {
 	Log io.Writer
 }
 
-// Azurite is a running pair of table and queue service. Its methods may be called concurrently.
+// Azurite is a running pair of table and queue service, and perhaps a blob service beside them. Its methods may be called concurrently.
 type Azurite struct {
 	tables, queues *service
+	blobs          *service // nil unless it was asked for
 	accounts       []string
 	scratch        *scratchDir
 	exited         chan struct{}
@@ -88,7 +91,8 @@ func (a *Azurite) start(ctx context.Context, opts Options, l launch) error {
 		tableArgs = []string{"--location", filepath.Join(state, "table")}
 	}
 	queueDir := filepath.Join(state, "queue")
-	for _, dir := range []string{filepath.Join(state, "table"), queueDir} {
+	blobDir := filepath.Join(state, "blob")
+	for _, dir := range []string{filepath.Join(state, "table"), queueDir, blobDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("making the state folder: %w", err)
 		}
@@ -98,11 +102,14 @@ func (a *Azurite) start(ctx context.Context, opts Options, l launch) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
-	var tableErr, queueErr error
+	var tableErr, queueErr, blobErr error
 	wg.Go(func() { a.tables, tableErr = l.start(ctx, "table", opts.TablePort, tableArgs) })
 	wg.Go(func() { a.queues, queueErr = l.start(ctx, "queue", opts.QueuePort, []string{"--location", queueDir}) })
+	if opts.Blobs {
+		wg.Go(func() { a.blobs, blobErr = l.start(ctx, "blob", 0, []string{"--location", blobDir}) })
+	}
 	wg.Wait()
-	return errors.Join(tableErr, queueErr)
+	return errors.Join(tableErr, queueErr, blobErr)
 }
 
 // TableURL is the address of the table service without an account, such as http://127.0.0.1:10002.
@@ -118,8 +125,12 @@ func (a *Azurite) ConnectionString(account string) string {
 		account = a.accounts[0]
 	}
 	c := Account(account)
-	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;QueueEndpoint=%s/%s;TableEndpoint=%s/%s;",
+	text := fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;QueueEndpoint=%s/%s;TableEndpoint=%s/%s;",
 		c.Name, c.Key, a.QueueURL(), c.Name, a.TableURL(), c.Name)
+	if a.blobs != nil {
+		text += fmt.Sprintf("BlobEndpoint=%s/%s;", a.blobs.url(), c.Name)
+	}
+	return text
 }
 
 // Exited is closed as soon as one of the services has ended, whatever the reason.
@@ -128,9 +139,14 @@ func (a *Azurite) Exited() <-chan struct{} { return a.exited }
 // watch closes a.exited when a service ends.
 func (a *Azurite) watch() {
 	defer close(a.exited)
+	var blobs <-chan struct{}
+	if a.blobs != nil {
+		blobs = a.blobs.exited
+	}
 	select {
 	case <-a.tables.exited:
 	case <-a.queues.exited:
+	case <-blobs:
 	}
 }
 
@@ -139,8 +155,8 @@ func (a *Azurite) watch() {
 func (a *Azurite) Close() error {
 	a.closeOnce.Do(func() {
 		var wg sync.WaitGroup
-		errs := make([]error, 2)
-		for i, s := range []*service{a.tables, a.queues} {
+		errs := make([]error, 3)
+		for i, s := range []*service{a.tables, a.queues, a.blobs} {
 			if s != nil {
 				wg.Go(func() { errs[i] = s.stop(a.stopTimeout) })
 			}

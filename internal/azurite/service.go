@@ -40,7 +40,7 @@ type service struct {
 	exited chan struct{} // closed after the process has been waited for
 }
 
-// start starts the service called name ("table" or "queue") and waits until it listens.
+// start starts the service called name ("table", "queue" or "blob") and waits until it listens.
 func (l launch) start(ctx context.Context, name string, port int, args []string) (*service, error) {
 	for attempt := 1; ; attempt++ {
 		s, err := l.startOnce(ctx, name, port, args)

@@ -8,7 +8,7 @@ import (
 
 // Principal is who made a request, as far as the service can tell.
 type Principal struct {
-	Kind     string `json:"kind"`     // identity, key, policy or anonymous
+	Kind     string `json:"kind"`     // identity, key, policy, anonymous or retention
 	ID       string `json:"id"`       // of the identity, or a short hash of the key
 	Name     string `json:"name"`     // of the identity
 	Provider string `json:"provider"` // that vouches for the identity
@@ -17,7 +17,7 @@ type Principal struct {
 // Change is an entry of the audit trail: who did what to which job.
 type Change struct {
 	Time         time.Time `json:"time"`
-	Action       string    `json:"action"` // created, paused, resumed, runNow, backfilled, approved, advanced, cancelled, deleted
+	Action       string    `json:"action"` // created, paused, resumed, runNow, backfilled, approved, advanced, cancelled, deleted, expired
 	JobID        string    `json:"jobId"`
 	RunID        string    `json:"runId"`        // tells jobs apart that had the same id one after the other
 	StatusBefore string    `json:"statusBefore"` // "" when the job did not exist

@@ -63,6 +63,9 @@ func (s Storage) check(f *faults) {
 		s.checkServiceURI(f, "AzureWebJobsStorage__tableServiceUri", s.TableServiceURI)
 		s.checkServiceURI(f, "AzureWebJobsStorage__queueServiceUri", s.QueueServiceURI)
 	}
+	if s.BlobServiceURI != "" {
+		s.checkServiceURI(f, "AzureWebJobsStorage__blobServiceUri", s.BlobServiceURI)
+	}
 	s.checkIdentity(f)
 }
 

@@ -37,6 +37,8 @@ type Config struct {
 	Pace     Pace
 	Notify   Notify
 	Facade   Facade
+	// Retention is how long ended runs are kept.
+	Retention Retention
 
 	// PublicURL is the base of absolute links, without a trailing slash. The
 	// handler cannot take it from requests: behind the host's proxy the Host
@@ -96,6 +98,8 @@ type Storage struct {
 	// TableServiceURI and QueueServiceURI are https URLs.
 	TableServiceURI string `env:"AzureWebJobsStorage__tableServiceUri"`
 	QueueServiceURI string `env:"AzureWebJobsStorage__queueServiceUri"`
+	// BlobServiceURI is the same, for exports alone.
+	BlobServiceURI string `env:"AzureWebJobsStorage__blobServiceUri"`
 	// Credential is "managedidentity" or empty, for the default chain.
 	Credential string `env:"AzureWebJobsStorage__credential"`
 	// ClientID selects a user-assigned managed identity.

@@ -41,6 +41,7 @@ func TestDefaults(t *testing.T) {
 		Platform:         config.Platform{WebsiteHostname: "app.azurewebsites.net"},
 		OTel:             config.OTel{Disabled: "false", Protocol: "http/protobuf", TracesExporter: "otlp", MetricsExporter: "otlp"},
 		Pace:             config.Pace{Tier: "S1", Units: 1},
+		Retention:        config.Retention{Format: config.FormatNDJSON},
 		Facade:           config.Facade{Authority: "https://login.microsoftonline.com"},
 		PublicURL:        "https://app.azurewebsites.net",
 		TimerSchedule:    "*/10 * * * * *",
@@ -61,7 +62,7 @@ func TestSettingsThatAreTaken(t *testing.T) {
 		"IOTHUB_HOSTNAME=127.0.0.1:8443", "IOTHUB_CA_FILE=/tmp/ca.pem",
 		"AzureWebJobsStorage__accountName=acct", "AzureWebJobsStorage__credential=managedidentity",
 		"AzureWebJobsStorage__clientId=6f9c2a3e-0000-0000-0000-000000000000",
-		"AzureWebJobsStorage__blobServiceUri=https://acct.blob.core.windows.net", // the host's
+		"AzureWebJobsStorage__blobServiceUri=https://acct.blob.core.windows.net",
 		"FLEETJOBS_PUBLIC_URL=https://jobs.example.com/base/", "FLEETJOBS_LOG_LEVEL=warn",
 		"FLEETJOBS_TIMER_SCHEDULE=0 */5 * * * *", "FLEETJOBS_SLICE_SECONDS=600", "FLEETJOBS_LEASE_SECONDS=10",
 		"FLEETJOBS_MAX_CALLS_IN_FLIGHT=10000",
@@ -75,7 +76,7 @@ func TestSettingsThatAreTaken(t *testing.T) {
 	require.Equal(t, 5*time.Minute, got.TickInterval)
 	require.Equal(t, config.Hub{Hostname: "127.0.0.1:8443", CAFile: "/tmp/ca.pem"}, got.Hub)
 	require.Equal(t, config.Storage{
-		AccountName: "acct", Credential: "managedidentity", ClientID: "6f9c2a3e-0000-0000-0000-000000000000",
+		AccountName: "acct", BlobServiceURI: "https://acct.blob.core.windows.net", Credential: "managedidentity", ClientID: "6f9c2a3e-0000-0000-0000-000000000000",
 	}, got.Storage)
 }
 

@@ -38,6 +38,7 @@ func Load(environ []string) (Config, error) {
 	c.Notify.check(&f)
 	c.Pace.check(&f)
 	c.Facade.check(&f)
+	c.Retention.check(&f, c.Storage)
 	c.checkPublicURL(&f)
 	c.checkSchedule(&f)
 	c.checkNumbers(&f, settings)

@@ -32,6 +32,7 @@ func (s *Stack) settings() []string {
 	for _, name := range []string{
 		azurite.DirVariable, "FLEETJOBS_EVENTGRID_ENDPOINT", "FLEETJOBS_EVENTGRID_KEY", "IOTHUB_HOSTNAME", "WEBSITE_HOSTNAME", "WEBSITE_SKU",
 		"AzureWebJobsStorage__accountName", "AzureWebJobsStorage__tableServiceUri", "AzureWebJobsStorage__queueServiceUri",
+		"AzureWebJobsStorage__blobServiceUri", "FLEETJOBS_RETENTION", "FLEETJOBS_EXPORT_CONTAINER", "FLEETJOBS_EXPORT_FORMAT",
 		"AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId",
 		"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 		"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_SDK_DISABLED",

@@ -101,7 +101,8 @@ func (s *Stack) startStorage(ctx context.Context) error {
 		return err
 	}
 	storage, err := azurite.Start(ctx, azurite.Options{
-		Dir: s.dataPath("azurite"), Log: slog.NewLogLogger(s.options.Log.With("part", "azurite").Handler(), slog.LevelInfo).Writer(),
+		Dir: s.dataPath("azurite"), Blobs: s.options.SettingsOverrides["FLEETJOBS_EXPORT_CONTAINER"] != "",
+		Log: slog.NewLogLogger(s.options.Log.With("part", "azurite").Handler(), slog.LevelInfo).Writer(),
 	})
 	if err != nil {
 		return err

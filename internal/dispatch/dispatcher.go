@@ -35,8 +35,8 @@ const DefaultSlices = 32
 // DefaultHub is the default of Options.HubName.
 const DefaultHub = "default"
 
-// MostHeld is how many messages a process with DefaultSlices may hold for as long as others are slow: shards, deliveries, and
-// planners that wait for the hub or for slots.
+// MostHeld is how many messages a process with DefaultSlices may hold for as long as others are slow: shards, deliveries and
+// exports, and planners that wait for the hub or for slots.
 const MostHeld = DefaultSlices + deliveriesAtOnce + maxPlanners
 
 // Options of a Dispatcher; each zero value means the default.
@@ -80,6 +80,8 @@ type Options struct {
 	Hubs    []FurtherHub
 	// Notify is who is told of jobs, nobody.
 	Notify Notify
+	// Retention is how long what has ended is kept, until somebody deletes it.
+	Retention Retention
 }
 
 func (o Options) withDefaults() Options {
@@ -118,6 +120,7 @@ type Dispatcher struct {
 	slots   chan struct{} // one for each slice under way
 	// deliveries has one for each message about deliveries that is worked on.
 	deliveries chan struct{}
+	exports    chan struct{} // the same for exports
 
 	planners atomic.Int32 // stretches under way, and feeds
 	feeders  feeders
@@ -131,6 +134,7 @@ func New(store *tablestore.Store, queue Queue, hub Hub, opts Options) *Dispatche
 	d.runs = newRunCache(store.Run, d.opts.Now)
 	d.slots = make(chan struct{}, d.opts.Slices)
 	d.deliveries = make(chan struct{}, deliveriesAtOnce)
+	d.exports = make(chan struct{}, exportsAtOnce)
 	d.closer = newCloser(store)
 	d.lanes = newLanes(store, d.opts)
 	d.observe = newObserver(d.opts, d.lanes)
@@ -179,6 +183,8 @@ func (d *Dispatcher) Handle(ctx context.Context, in Delivery) (err error) {
 		err = d.notify(ctx, m)
 	case kindRecur:
 		err = d.recur(ctx, m)
+	case kindExpire:
+		err = d.export(ctx, m)
 	}
 	if lostRace(err) {
 		d.opts.Logger.DebugContext(ctx, "another worker was first", "kind", m.Kind, "run", m.Run, "shard", m.Shard, "error", err)

@@ -26,6 +26,7 @@ const (
 	kindPurge     kind = "purge"     // delete the rows of a deleted job's run
 	kindNotify    kind = "notify"    // tell others what happened to a run
 	kindRecur     kind = "recur"     // decide about a recurring job's next occurrence
+	kindExpire    kind = "expire"    // export a run whose retention has passed, and delete it
 )
 
 // message is the text of a queue message. Its member names are none that the Functions host keeps in Metadata.
@@ -60,7 +61,7 @@ func parseMessage(body []byte) (message, error) {
 		return m, fmt.Errorf("reading a queue message: %w", err)
 	}
 	switch m.Kind {
-	case kindPlan, kindFeed, kindShard, kindSupervise, kindPurge, kindNotify, kindRecur:
+	case kindPlan, kindFeed, kindShard, kindSupervise, kindPurge, kindNotify, kindRecur, kindExpire:
 	default:
 		return m, fmt.Errorf("reading a queue message: kind %q is not known", m.Kind)
 	}

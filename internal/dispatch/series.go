@@ -14,8 +14,8 @@ import (
 // conflictPause spreads those who write a job's row again because another was faster: several of its runs may end at once.
 const conflictPause = 50 * time.Millisecond
 
-// forgottenAtOnce is how many runs of a deleted job one transaction deletes: three rows each.
-const forgottenAtOnce = 30
+// forgottenAtOnce is how many runs of a deleted job one transaction deletes: four rows each.
+const forgottenAtOnce = 25
 
 // dueSeries decides about a recurring job that is due, and sends a message for what is due before long.
 func (d *Dispatcher) dueSeries(ctx context.Context, rec *job.Record) error {

@@ -21,7 +21,7 @@ const (
 )
 
 // Tick is the timer's work: it starts what is due within the next two ticks, repairs what a crash left, and sees to the
-// deletion of what is gone and of the audit trail of jobs that are gone for long. Last it notes that it got so far. It calls
+// deletion of what is gone, of what its retention no longer keeps, and of the audit trail of jobs that are gone for long. Last it notes that it got so far. It calls
 // no device. One job's fault keeps no other waiting; all are returned together.
 func (d *Dispatcher) Tick(ctx context.Context) error {
 	now := d.now()
@@ -37,7 +37,7 @@ func (d *Dispatcher) Tick(ctx context.Context) error {
 	errs := d.forEach(ctx, due, d.startDue)
 	errs = append(errs, d.forEach(ctx, active, d.repair)...)
 	errs = append(errs, d.remind(ctx, now))
-	errs = append(errs, d.sweep(ctx, now), d.store.ForgetChanges(ctx, now, forgetsATick), d.store.Ticked(ctx, now))
+	errs = append(errs, d.expire(ctx, now), d.sweep(ctx, now), d.store.ForgetChanges(ctx, now, forgetsATick), d.store.Ticked(ctx, now))
 	ticked(len(due), len(active))
 	return errors.Join(errs...)
 }

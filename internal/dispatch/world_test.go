@@ -33,6 +33,7 @@ type world struct {
 	hub     *testHub
 	others  []*testHub // further hubs: hub-2, hub-3 and so on
 	opts    Options
+	exports func(*process) *Export // of a process, nil without
 
 	calls sync.WaitGroup // deliveries under way
 	slots chan struct{}
@@ -54,8 +55,14 @@ var errKilled = errors.New("the process was killed")
 
 func newWorld(t *testing.T, opts Options, others ...*testHub) *world {
 	t.Helper()
+	return newWorldOn(t, azuritetest.Start(t), opts, others...)
+}
+
+// newWorldOn is newWorld on a storage account.
+func newWorldOn(t *testing.T, storage string, opts Options, others ...*testHub) *world {
+	t.Helper()
 	w := &world{
-		t: t, storage: azuritetest.Start(t), queue: &testQueue{}, hub: newTestHub(), others: others, opts: opts, slots: make(chan struct{}, 64),
+		t: t, storage: storage, queue: &testQueue{}, hub: newTestHub(), others: others, opts: opts, slots: make(chan struct{}, 64),
 	}
 	t.Cleanup(w.calls.Wait)
 	w.opts.Logger = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -87,6 +94,9 @@ func (w *world) boot(dieAt int64) *process {
 	for i, h := range w.others {
 		name := fmt.Sprintf("hub-%d", i+2)
 		opts.Hubs = append(opts.Hubs, FurtherHub{Name: name, HostName: name + ".test", Hub: mortal{p, w.queue}.hub(h), Rates: opts.Rates})
+	}
+	if w.exports != nil {
+		opts.Retention.Export = w.exports(p)
 	}
 	p.d = New(store, mortal{p, w.queue}, mortal{p, w.queue}.hub(w.hub), opts)
 	w.mu.Lock()

@@ -11,6 +11,7 @@ const (
 	PrincipalKey       PrincipalKind = "key"       // nothing is known but the access key
 	PrincipalPolicy    PrincipalKind = "policy"    // a shared access policy signed
 	PrincipalAnonymous PrincipalKind = "anonymous" // not even a key, as on a local host
+	PrincipalRetention PrincipalKind = "retention" // nobody: the deployment's settings ask for it
 )
 
 // Principal is who asked for something, as far as that is known. It holds no secret.
@@ -42,12 +43,14 @@ const (
 	ActionBackfilled Action = "backfilled"
 	ActionCancelled  Action = "cancelled"
 	ActionDeleted    Action = "deleted"
+	ActionExpired    Action = "expired" // deleted because its retention has passed
 )
 
 // Actions lists the actions.
 func Actions() []Action {
 	return []Action{
 		ActionCreated, ActionPaused, ActionResumed, ActionEdited, ActionApproved, ActionAdvanced, ActionRunNow, ActionBackfilled, ActionCancelled, ActionDeleted,
+		ActionExpired,
 	}
 }
 

@@ -169,6 +169,9 @@ type Record struct {
 	Deliveries []Delivery `json:",omitempty"`
 	Owed       time.Time  `json:",omitzero"`
 
+	// Kept is the time under which the store lists what has ended, by which its retention counts; zero when it does not.
+	Kept time.Time `json:",omitzero"`
+
 	// Rev is the store's revision of the row that was read.
 	Rev string `json:"-"`
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
-// Row keys of a hub's partition of the jobs table; tick.go, owed.go and series.go have one more each, audit.go three.
+// Row keys of a hub's partition of the jobs table; tick.go, owed.go, ended.go and series.go have one more each, audit.go three.
 const (
 	rowJob    = "job:"    // job:<id>, the job
 	rowDue    = "due:"    // due:<time>:<id>, until its run is activated; of a recurring job while its schedule has a next time
@@ -180,8 +180,11 @@ func (s *Store) Activate(ctx context.Context, rec *job.Record) error {
 }
 
 func (s *Store) saveJob(ctx context.Context, rec *job.Record, from job.Status, wasActive bool, changes []job.Change) error {
-	wasOwed := rec.Owed
+	wasOwed, ends := rec.Owed, rec.Status.Ended() && !from.Ended()
 	rec.Owed = rec.NextDelivery().Truncate(time.Millisecond) // as its row has it
+	if ends {
+		endsNow(rec)
+	}
 	e, err := s.recordEntity(rec)
 	if err != nil {
 		return err
@@ -192,7 +195,9 @@ func (s *Store) saveJob(ctx context.Context, rec *job.Record, from job.Status, w
 	if err := s.lists(b, rec, from); err != nil {
 		return err
 	}
-	ends := rec.Status.Ended() && !from.Ended()
+	if ends {
+		s.keep(b, rec)
+	}
 	switch {
 	case wasActive && ends:
 		b.remove(s.hub, rowActive+rec.RunID)
@@ -228,6 +233,7 @@ func (s *Store) DeleteJob(ctx context.Context, rec *job.Record, now time.Time, c
 	b.removeIf(e, rec.Rev)
 	b.remove(s.hub, newRow(rec))
 	b.remove(s.hub, byRow(rec, rec.Status))
+	s.unkeep(b, rec)
 	if !rec.Owed.IsZero() {
 		b.remove(s.hub, owedRow(rec.RunID, rec.Owed))
 	}

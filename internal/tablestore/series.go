@@ -124,9 +124,11 @@ func (s *Store) SaveSeries(ctx context.Context, w SeriesWrite) error {
 		return err
 	}
 	if w.Run != nil {
+		endsNow(w.Run)
 		if err := s.occurrenceRows(b, w.Run); err != nil {
 			return err
 		}
+		s.keep(b, w.Run)
 		b.remove(s.hub, rowActive+w.Run.RunID)
 	}
 	if err := s.keepFormer(b, w.Job); err != nil {
@@ -158,11 +160,18 @@ func (s *Store) SaveSeries(ctx context.Context, w SeriesWrite) error {
 func (s *Store) seriesRow(b *batch, rec *job.Record, from job.Status) error {
 	was := rec.Series.Due
 	rec.Series.Due = rec.Series.Next.Truncate(time.Millisecond) // as its row has it
+	ends := rec.Status.Ended() && !from.Ended()
+	if ends {
+		endsNow(rec)
+	}
 	e, err := s.recordEntity(rec)
 	if err != nil {
 		return err
 	}
 	b.replace(e, rec.Rev)
+	if ends {
+		s.keep(b, rec)
+	}
 	if now := rec.Series.Due; !now.Equal(was) {
 		if !was.IsZero() {
 			b.remove(s.hub, dueRowAt(was, rec.JobID))
@@ -204,7 +213,7 @@ func (s *Store) saveOccurrence(ctx context.Context, rec *job.Record, changes []j
 }
 
 // mostGoneRows is how many rows ForgetRuns changes for one run at most.
-const mostGoneRows = 3 + job.MaxHubs
+const mostGoneRows = 4 + job.MaxHubs
 
 // goneAtHubs notes that the rows of a run's runs at several hubs are to be deleted from now on.
 func (s *Store) goneAtHubs(b *batch, rec *job.Record, now time.Time) {
@@ -233,6 +242,7 @@ func (s *Store) ForgetRuns(ctx context.Context, series string, now time.Time, ma
 		b.put(gone)
 		s.goneAtHubs(b, run, now)
 		b.remove(s.hub, e.row())
+		s.unkeep(b, run)
 		if !run.Owed.IsZero() {
 			b.remove(s.hub, owedRow(run.RunID, run.Owed))
 		}

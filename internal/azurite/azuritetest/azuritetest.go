@@ -34,6 +34,16 @@ func Start(t testing.TB) string {
 	return conn
 }
 
+// StartWithBlobs is Start for an account that has a blob service too. All tests of a binary that call it share another Azurite.
+func StartWithBlobs(t testing.TB) string {
+	t.Helper()
+	conn, err := withBlobs.next()
+	if err != nil {
+		t.Fatalf("azuritetest: %v", err)
+	}
+	return conn
+}
+
 // Main runs the tests, stops Azurite, fails the binary if a goroutine is left over, and exits. Options are goleak's.
 func Main(m *testing.M, opts ...goleak.Option) {
 	goleak.VerifyTestMain(stopAfter{m}, opts...)
@@ -46,17 +56,19 @@ type stopAfter struct{ m *testing.M }
 // Run implements goleak.TestingM.
 func (s stopAfter) Run() int {
 	code := s.m.Run()
-	if err := shared.close(); err != nil {
+	if err := errors.Join(shared.close(), withBlobs.close()); err != nil {
 		fmt.Fprintln(os.Stderr, "azuritetest:", err)
 		code = max(code, 1)
 	}
 	return code
 }
 
-// shared is the test binary's Azurite. It is the package's purpose that the state is the whole binary's.
-var shared pool
+// shared and withBlobs are the test binary's Azurites. It is the package's purpose that the state is the whole binary's.
+var shared, withBlobs = pool{}, pool{blobs: true}
 
 type pool struct {
+	blobs bool
+
 	mu      sync.Mutex
 	azurite *azurite.Azurite
 	err     error // of the start: not tried again
@@ -69,7 +81,7 @@ func (p *pool) next() (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.azurite == nil && p.err == nil {
-		p.azurite, p.err = start(context.Background())
+		p.azurite, p.err = start(context.Background(), p.blobs)
 	}
 	if p.err != nil {
 		return "", p.err
@@ -82,7 +94,7 @@ func (p *pool) next() (string, error) {
 }
 
 // start starts Azurite with all accounts. Only the installation is worth a line among the tests' output.
-func start(ctx context.Context) (*azurite.Azurite, error) {
+func start(ctx context.Context, blobs bool) (*azurite.Azurite, error) {
 	if _, err := azurite.Install(ctx, os.Stderr); err != nil {
 		return nil, err
 	}
@@ -90,7 +102,7 @@ func start(ctx context.Context) (*azurite.Azurite, error) {
 	for i := range names {
 		names[i] = accountName(i)
 	}
-	return azurite.Start(ctx, azurite.Options{Accounts: names})
+	return azurite.Start(ctx, azurite.Options{Accounts: names, Blobs: blobs})
 }
 
 func (p *pool) close() error {
