@@ -36,7 +36,7 @@ param hubTokenAudiences = readEnvironmentVariable('HUB_TOKEN_AUDIENCES', '')
 param hubTokenPrincipals = readEnvironmentVariable('HUB_TOKEN_PRINCIPALS', '')
 param hubPassThrough = bool(readEnvironmentVariable('HUB_PASSTHROUGH', 'false'))
 
-// How long jobs are kept, and where they go then: see docs/limits.md.
+// How long jobs are kept, and where they go then: see docs/retention.md.
 param retention = readEnvironmentVariable('RETENTION', '')
 param exportContainerName = readEnvironmentVariable('EXPORT_CONTAINER', '')
 param exportFormat = readEnvironmentVariable('EXPORT_FORMAT', 'ndjson')

@@ -92,6 +92,7 @@ func TestRoleIDsAreTheDocumentedOnes(t *testing.T) {
 		ids[name] = role.ID
 	}
 	require.Equal(t, map[string]string{
+		"Storage Blob Data Contributor":  "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
 		"EventGrid Data Sender":          "d5a91429-5739-47e2-a06b-3470a27159e7",
 		"IoT Hub Data Contributor":       "4fc6c259-987e-4a07-842e-c321cc9d413f",
 		"Monitoring Metrics Publisher":   "3913510d-42f4-4e42-8a64-420c390055eb",

@@ -153,7 +153,7 @@ func securityFixtures() map[string]badFixture {
 		"account keys":       {storeFile, "allowSharedKeyAccess: false", "allowSharedKeyAccess: true", []string{`allowSharedKeyAccess must be false`}},
 		"keys by parameter":  {storeFile, "allowSharedKeyAccess: false", "allowSharedKeyAccess: !privateOnly", []string{`allowSharedKeyAccess must be false`}},
 		"public blobs":       {storeFile, "    allowBlobPublicAccess: false\n", "", []string{`allowBlobPublicAccess must be false`}},
-		"public container":   {storeFile, "publicAccess: 'None'", "publicAccess: 'Blob'", []string{`publicAccess must be 'None'`}},
+		"public container":   {storeFile, "name: 'app-package'\n  properties: {\n    publicAccess: 'None'", "name: 'app-package'\n  properties: {\n    publicAccess: 'Blob'", []string{`publicAccess must be 'None'`}},
 		"http storage":       {storeFile, "supportsHttpsTrafficOnly: true", "supportsHttpsTrafficOnly: false", []string{`supportsHttpsTrafficOnly must be true`}},
 		"old TLS, storage":   {storeFile, "'TLS1_2'", "'TLS1_0'", []string{`minimumTlsVersion must be 'TLS1_2'`}},
 		"http app":           {appFile, "httpsOnly: true", "httpsOnly: false", []string{`httpsOnly must be true`}},
