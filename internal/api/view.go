@@ -80,6 +80,7 @@ type jobView struct {
 	MaxDevices          int            `json:"maxDevices,omitempty"`
 	Placeholders        bool           `json:"placeholders,omitempty"`
 	Endless             bool           `json:"endless,omitempty"`
+	Priority            int            `json:"priority,omitempty"`
 	Version             int            `json:"version"`
 	CreatedBy           job.Principal  `json:"createdBy,omitzero"`
 
@@ -114,6 +115,7 @@ func (s state) view() *jobView {
 	v.Confirm, v.Steps = s.rec.Confirm, s.rec.Steps
 	v.MaxDevices, v.Placeholders, v.Endless, v.Version = s.rec.MaxDevices, s.rec.Placeholders, s.rec.Endless, s.rec.Version(s.run)
 	v.Hubs, v.HubRuns = s.rec.Hubs, s.hubRuns()
+	v.Priority = s.rec.Priority
 	v.Rollout, v.RolloutStatus = s.rollout()
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}

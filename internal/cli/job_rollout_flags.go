@@ -10,9 +10,9 @@ import (
 
 // rolloutFlags are the flags of a new job's rollout; gates and rates that grow need a file.
 type rolloutFlags struct {
-	rate, concurrency, devices int
-	batches                    []string
-	canary, orderBy            string
+	rate, concurrency, devices, priority int
+	batches                              []string
+	canary, orderBy                      string
 }
 
 func (c *rolloutFlags) flags(fs *flag.FlagSet) {
@@ -21,6 +21,7 @@ func (c *rolloutFlags) flags(fs *flag.FlagSet) {
 	fs.IntVar(&c.devices, "max-devices", 0, "how many `devices` the job takes, those that are listed first; all unless given")
 	fs.StringVar(&c.orderBy, "order-by", "", "the `path` of a tag or property by whose values the devices are ordered, such as tags.site")
 	fs.StringVar(&c.canary, "canary", "", "a first batch of the devices that match this `condition` too, such as \"tags.ring = 'canary'\"")
+	fs.IntVar(&c.priority, "priority", 0, "`1-10`, the job's part of the hub's allowance beside other jobs; 5 unless given")
 	fs.Func("batch", "a first batch of so many `devices`, 10, or of a part of them, 5%; may be repeated, the rest follows", func(size string) error {
 		c.batches = append(c.batches, size)
 		return nil
@@ -29,7 +30,7 @@ func (c *rolloutFlags) flags(fs *flag.FlagSet) {
 
 // apply adds the rollout to a job.
 func (c *rolloutFlags) apply(def *client.Definition) error {
-	def.MaxDevices = c.devices
+	def.MaxDevices, def.Priority = c.devices, c.priority
 	if c.rate == 0 && c.concurrency == 0 && len(c.batches) == 0 && c.canary == "" && c.orderBy == "" {
 		return nil
 	}

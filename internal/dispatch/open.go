@@ -129,7 +129,7 @@ func (o *opening) reserve(ctx context.Context) error {
 	op := o.f.local.op
 	o.costs = op.costs(sizes)
 	var err error
-	o.grant, err = op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: o.f.run.ID, Costs: o.costs})
+	o.grant, err = op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: o.f.run.ID, Weight: o.f.run.Priority, Costs: o.costs})
 	o.f.feedAt = o.grant.again
 	return err
 }

@@ -22,6 +22,8 @@ type operation struct {
 	kind pace.Operation // whose allowance a call uses
 	cost int            // how much of it
 	lane *lane
+	// weight is the run's part of the hub's allowance.
+	weight int
 
 	guard *guard        // nil without abort criteria
 	retry *job.Retry    // nil without retry criteria
@@ -47,6 +49,7 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 		}
 		rules := operation{
 			lane: lane, guard: newGuard(rec.Abort), retry: rec.Retry, once: rec.Once(), rolls: run.Rollout != nil, repeats: newRepeats(),
+			weight: run.Priority,
 		}
 		if rec.Timeout != nil {
 			rules.limit = time.Duration(rec.Timeout.InProgress)

@@ -41,6 +41,7 @@ type reader struct {
 	blocked bool // the run is blocked, and the first page is its probe
 
 	slots  []pace.Slot // of the hub's allowance of queries, for the next pages
+	weight int         // of the run
 	missed pace.Slot   // one that is too far ahead to wait for in this stretch
 }
 
@@ -106,7 +107,7 @@ func (r *reader) turn(ctx context.Context) error {
 	}
 	if len(r.slots) == 0 {
 		pages := min(maxQuerySlots, max(1, int(r.lane.rates[pace.Queries]*querySlots.Seconds())))
-		g, err := r.lane.pacer.reserve(ctx, pace.Queries, pace.Ask{Run: r.run, Costs: slices.Repeat([]int{1}, pages)})
+		g, err := r.lane.pacer.reserve(ctx, pace.Queries, pace.Ask{Run: r.run, Weight: r.weight, Costs: slices.Repeat([]int{1}, pages)})
 		if err != nil {
 			return err
 		}

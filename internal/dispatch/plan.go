@@ -114,7 +114,7 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	p.most, p.interval = rec.MaxDevices, time.Duration(rec.SelectionInterval)
 	p.local = p.d.newLocal(op, owner)
 	r := &reader{
-		d: p.d, lane: op.lane, run: p.run.ID, target: target{d: p.d, hub: p.run.Hub, rec: rec},
+		d: p.d, lane: op.lane, run: p.run.ID, weight: op.weight, target: target{d: p.d, hub: p.run.Hub, rec: rec},
 		until: p.until, blocked: p.blocked, slots: p.slots,
 	}
 	ready, err := p.divide(ctx, r)

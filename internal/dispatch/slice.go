@@ -105,7 +105,7 @@ func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard 
 	if ready == 0 {
 		return m.in(pace.Slot{}), 0, nil
 	}
-	g, err := op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: m.Run, Costs: op.costs([]int{ready})})
+	g, err := op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: m.Run, Weight: op.weight, Costs: op.costs([]int{ready})})
 	if err != nil {
 		return m, 0, err
 	}

@@ -47,5 +47,5 @@ func (s *supervision) reserve(ctx context.Context, op *operation, sizes []int) (
 	if kept, ok := s.d.kept.take(s.run.ID, s.now, sizes); ok {
 		return kept, nil
 	}
-	return op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: s.run.ID, Costs: op.costs(sizes), Lead: slotLead})
+	return op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: s.run.ID, Weight: s.run.Priority, Costs: op.costs(sizes), Lead: slotLead})
 }

@@ -33,6 +33,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		FailurePolicy:             o.failurePolicy(),
 		Rollout:                   o.rollout(),
 		MaxDevices:                int(o.integer("maxDevices", 0, 1, MaxDevices)),
+		Priority:                  o.priority(),
 		Hubs:                      o.hubs(),
 	}
 	if o.has("jobId") && !jobID(def.JobID) {
@@ -57,7 +58,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 // definitionMembers are those of a definition.
 func definitionMembers() []string {
 	return append(append(failureMembers(), selectionMembers()...), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "confirm", "steps", "queryCondition", "deviceIds", "startTime",
-		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs", "placeholders")
+		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs", "placeholders", "priority")
 }
 
 // operation reads the member that belongs to the job's type and refuses the other.

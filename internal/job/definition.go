@@ -49,6 +49,8 @@ type Definition struct {
 	Rollout *Rollout `json:"rollout,omitempty"`
 	// MaxDevices is how many devices a run takes, those that are listed first; 0 is all.
 	MaxDevices int `json:"maxDevices,omitempty"`
+	// Priority is the job's part of what jobs share, beside the priorities of the others; 0 is DefaultPriority.
+	Priority int `json:"priority,omitempty"`
 	// Hubs is where the job works, nil for the default hub.
 	Hubs *Hubs `json:"hubs,omitempty"`
 	// Placeholders says that strings of the payload or the patches hold placeholders for what each device's twin says.
@@ -180,7 +182,7 @@ type Record struct {
 func (r *Record) NewRun() Run {
 	run := Run{
 		ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil(),
-		Rollout: NewRolling(r.Rollout), Rounds: r.newRounds(), Edits: r.Edits, Hub: r.Hubs.Single(),
+		Rollout: NewRolling(r.Rollout), Rounds: r.newRounds(), Edits: r.Edits, Hub: r.Hubs.Single(), Priority: r.Priority,
 	}
 	if r.Occurrence != nil {
 		run.Jitter = r.Occurrence.Jitter

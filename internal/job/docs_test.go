@@ -242,6 +242,9 @@ var limits = []limit{
 	{"MaxExecutionSecs", "`maxExecutionTimeInSeconds`", "1 to " + seconds(job.MaxExecutionSecs) + ", no limit unless given"},
 	{"MaxParameters", "twin paths of placeholders", fmt.Sprintf("%d different ones", job.MaxParameters)},
 	{"MaxParameterBytes", "values of a device for placeholders, together, as JSON", fmt.Sprintf("%d KiB", job.MaxParameterBytes>>10)},
+	{"MinPriority", "`priority`, least", fmt.Sprint(job.MinPriority)},
+	{"MaxPriority", "`priority`, greatest", fmt.Sprint(job.MaxPriority)},
+	{"DefaultPriority", "`priority`, unless given", fmt.Sprint(job.DefaultPriority)},
 	{"MaxDevices", "`maxDevices`", fmt.Sprintf("1 to %d, all unless given", job.MaxDevices)},
 	{"MinSelectionInterval", "`selectionInterval`, least", schedule.Duration(job.MinSelectionInterval).String()},
 	{"MaxSelectionInterval", "`selectionInterval`, greatest", schedule.Duration(job.MaxSelectionInterval).String()},
@@ -310,7 +313,7 @@ func seconds(n int) string { return fmt.Sprintf("%d s", n) }
 func TestDocsOfLimitsHoldEveryConstant(t *testing.T) {
 	t.Parallel()
 	inCode := map[string]bool{}
-	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go", "parameters.go", "steps.go"} {
+	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go", "parameters.go", "steps.go", "priority.go"} {
 		names, _ := constants(t, file)
 		for _, name := range names {
 			inCode[name] = !strings.HasPrefix(name, "Type")

@@ -28,7 +28,7 @@ type Slot struct {
 func (s Slot) End() time.Time { return s.At.Add(s.For) }
 
 // Ledger is what is reserved of one operation's allowance: the generic cell rate algorithm (ITU-T I.371), once for the hub
-// and once per run, so that runs that want it at the same time have equal parts. The zero Ledger is a fresh one.
+// and once per run, so that runs that want it at the same time have parts by their weights. The zero Ledger is a fresh one.
 type Ledger struct {
 	// Next is the first instant that nobody reserved.
 	Next time.Time `json:"next"`
@@ -40,15 +40,31 @@ type Ledger struct {
 
 // Part is one run's use of an allowance.
 type Part struct {
-	Next time.Time `json:"next"` // first instant that the run's equal part leaves it
+	Next time.Time `json:"next"` // first instant that the run's part leaves it
 	Seen time.Time `json:"seen"`
+	// Weight is the run's, 0 for DefaultWeight; Share is the inverse of its part when it last got a slot, 0 where all had the same weight.
+	Weight int     `json:"weight,omitempty"`
+	Share  float64 `json:"share,omitempty"`
+}
+
+// DefaultWeight is that of an Ask without one.
+const DefaultWeight = 5
+
+func (p Part) weight() int {
+	if p.Weight == 0 {
+		return DefaultWeight
+	}
+	return p.Weight
 }
 
 // Ask is what a run wants of an allowance.
 type Ask struct {
-	Run   string
-	Rate  float64 // operations per second that the hub allows
-	Costs []int   // of the run's next operations, in their order
+	Run string
+	// Weight is how much the run gets beside others that want the allowance at the same time: one of 10 twice as much as one of 5.
+	// 0 is DefaultWeight.
+	Weight int
+	Rate   float64 // operations per second that the hub allows
+	Costs  []int   // of the run's next operations, in their order
 	// Lead is the least time before the first slot: what the operations take to reach a worker.
 	Lead time.Duration
 }
@@ -57,10 +73,16 @@ type Ask struct {
 // that is not all, again says when to ask again.
 func (l *Ledger) Reserve(now time.Time, ask Ask) (slots []Slot, again time.Time) {
 	rate := ask.Rate * l.share(now)
-	part := l.part(now, ask.Run)
-	runs := float64(len(l.Runs))
+	part := l.part(now, ask)
+	runs := l.inverse(part)
 	l.Next = latest(l.Next, now.Add(ask.Lead))
+	if part.Share > runs { // others have left: what the run would still wait for them is over
+		part.Next = now.Add(seconds(part.Next.Sub(now).Seconds() * runs / part.Share))
+	}
 	part.Next = latest(part.Next, now)
+	if part.Share = runs; runs == float64(len(l.Runs)) {
+		part.Share = 0
+	}
 	for _, cost := range ask.Costs {
 		if !part.Next.Before(now.Add(Horizon)) {
 			again = part.Next.Add(-Horizon / 2)
@@ -75,24 +97,36 @@ func (l *Ledger) Reserve(now time.Time, ask Ask) (slots []Slot, again time.Time)
 	return slots, again
 }
 
+// inverse is what the weights of all runs are together, in weights of part: the number of runs, where all have the same.
+func (l *Ledger) inverse(part Part) float64 {
+	sum := 0
+	for _, p := range l.Runs {
+		sum += p.weight()
+	}
+	return float64(sum) / float64(part.weight())
+}
+
 // Knows reports whether the ledger counts runID among those that share the allowance, and will for a while.
 func (l *Ledger) Knows(now time.Time, runID string) bool {
 	return now.Sub(l.Runs[runID].Seen) < forget/2
 }
 
 // part gives the run's part, and forgets runs that ask no more.
-func (l *Ledger) part(now time.Time, runID string) Part {
+func (l *Ledger) part(now time.Time, ask Ask) Part {
 	for id, p := range l.Runs {
-		if id != runID && now.Sub(p.Seen) > forget && now.After(p.Next) {
+		if id != ask.Run && now.Sub(p.Seen) > forget && now.After(p.Next) {
 			delete(l.Runs, id)
 		}
 	}
 	if l.Runs == nil {
 		l.Runs = map[string]Part{}
 	}
-	p := l.Runs[runID]
+	p := l.Runs[ask.Run]
 	p.Seen = now
-	l.Runs[runID] = p
+	if p.Weight = ask.Weight; p.Weight == DefaultWeight {
+		p.Weight = 0
+	}
+	l.Runs[ask.Run] = p
 	return p
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
@@ -160,4 +161,89 @@ func TestARunThatLeftNoLongerShares(t *testing.T) {
 	slots, _ := l.Reserve(noon.Add(10*time.Second), pace.Ask{Run: "a", Rate: 100, Costs: []int{100, 100, 100, 100, 100, 100, 100, 100, 100, 100}})
 	require.Len(t, l.Runs, 1)
 	require.Len(t, slots, 10)
+}
+
+// contend has runs with weights ask every half second for all that they can get of 40 a second, and gives how many slots of 100 each
+// got in the last ten minutes of twenty, and the longest time that each went without one.
+func contend(t *testing.T, weights []int) (got []int, longest []time.Duration) {
+	t.Helper()
+	var l pace.Ledger
+	got, longest = make([]int, len(weights)), make([]time.Duration, len(weights))
+	last := make([]time.Time, len(weights))
+	for at := time.Duration(0); at < 20*time.Minute; at += 500 * time.Millisecond {
+		for i, w := range weights {
+			slots, _ := l.Reserve(noon.Add(at), pace.Ask{Run: fmt.Sprint(i), Weight: w, Rate: 40, Costs: []int{100, 100, 100, 100, 100, 100, 100, 100}})
+			for _, s := range slots {
+				if !last[i].IsZero() {
+					longest[i] = max(longest[i], s.At.Sub(last[i]))
+				}
+				last[i] = s.At
+				if at >= 10*time.Minute {
+					got[i]++
+				}
+			}
+		}
+	}
+	return got, longest
+}
+
+// What runs get follows their weights, nothing of the allowance is lost, and none waits for longer than its part makes it.
+func TestSharesFollowTheWeights(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		weights := rapid.SliceOfN(rapid.IntRange(1, 10), 1, 5).Draw(rt, "weights")
+		sum := 0
+		for _, w := range weights {
+			sum += w
+		}
+		got, longest := contend(t, weights)
+		all := 0
+		for i, w := range weights {
+			all += got[i]
+			fair := 240 * float64(w) / float64(sum) // of 240 slots in ten minutes
+			require.InDelta(rt, fair, got[i], 6, "weights %v got %v", weights, got)
+			every := time.Duration(float64(sum) / float64(w) * float64(2500*time.Millisecond))
+			require.LessOrEqual(rt, longest[i], 2*every+2*pace.Horizon, "weights %v: run %d starves", weights, i)
+		}
+		require.InDelta(rt, 240, all, 10, "nothing is lost")
+	})
+}
+
+// Runs of one weight, whichever it is, are treated as if there were none.
+func TestEqualWeightsAreAsNone(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		var with, without pace.Ledger
+		weight := rapid.IntRange(1, 10).Draw(rt, "weight")
+		now := noon
+		for range rapid.IntRange(1, 60).Draw(rt, "asks") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 8000).Draw(rt, "ms")) * time.Millisecond)
+			ask := pace.Ask{
+				Run: fmt.Sprint(rapid.IntRange(0, 3).Draw(rt, "run")), Rate: 40,
+				Costs: rapid.SliceOfN(rapid.IntRange(1, 200), 0, 10).Draw(rt, "costs"),
+			}
+			plain, again := without.Reserve(now, ask)
+			ask.Weight = weight
+			weighed, againToo := with.Reserve(now, ask)
+			require.Equal(rt, plain, weighed)
+			require.Equal(rt, again, againToo)
+		}
+	})
+}
+
+// A run of little weight does not go on waiting for others that have left.
+func TestARunOfLittleWeightGoesOnWhenOthersLeave(t *testing.T) {
+	t.Parallel()
+	var l pace.Ledger
+	page := []int{100, 100, 100, 100, 100}
+	for at := time.Duration(0); at < time.Minute; at += 500 * time.Millisecond {
+		l.Reserve(noon.Add(at), pace.Ask{Run: "low", Weight: 1, Rate: 40, Costs: page})
+		for _, run := range []string{"a", "b", "c"} {
+			l.Reserve(noon.Add(at), pace.Ask{Run: run, Weight: 10, Rate: 40, Costs: page})
+		}
+	}
+	alone := noon.Add(time.Minute + 35*time.Second) // all that the others reserved is over
+	slots, _ := l.Reserve(alone, pace.Ask{Run: "low", Weight: 1, Rate: 40, Costs: page})
+	require.NotEmpty(t, slots)
+	require.LessOrEqual(t, slots[0].At.Sub(alone), time.Second)
 }
