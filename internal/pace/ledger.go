@@ -61,7 +61,7 @@ func (p Part) weight() int {
 type Ask struct {
 	Run string
 	// Weight is how much the run gets beside others that want the allowance at the same time: one of 10 twice as much as one of 5.
-	// 0 is DefaultWeight.
+	// 0 is what the run has said before, DefaultWeight at first.
 	Weight int
 	Rate   float64 // operations per second that the hub allows
 	Costs  []int   // of the run's next operations, in their order
@@ -123,8 +123,12 @@ func (l *Ledger) part(now time.Time, ask Ask) Part {
 	}
 	p := l.Runs[ask.Run]
 	p.Seen = now
-	if p.Weight = ask.Weight; p.Weight == DefaultWeight {
+	switch ask.Weight {
+	case 0: // as it was
+	case DefaultWeight:
 		p.Weight = 0
+	default:
+		p.Weight = ask.Weight
 	}
 	l.Runs[ask.Run] = p
 	return p
