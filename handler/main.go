@@ -138,7 +138,7 @@ func newApp(cfg config.Config, environ []string, w wiring) (*app, error) {
 	a := &app{store: tablestore.New(tables, hub.HostName(), nil), hub: hub.HostName(), tel: w.tel}
 	a.jobs = dispatch.New(a.store, queue, hub, dispatch.Options{
 		Logger: w.logger, Tracer: w.tel.Tracer, Meter: w.tel.Meter, Tick: cfg.TickInterval,
-		CallsInFlight: cfg.MaxCallsInFlight, Slice: cfg.Slice(), Lease: cfg.Lease(), Rates: rates,
+		CallsInFlight: cfg.MaxCallsInFlight, MaxRuns: cfg.MaxConcurrentRuns, Slice: cfg.Slice(), Lease: cfg.Lease(), Rates: rates,
 		HubName: cfg.Hubs.Default, Hubs: further,
 		Notify: dispatch.Notify{Sender: sender, JobJSON: api.JobJSON}, Retention: retention,
 	})

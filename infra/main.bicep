@@ -55,6 +55,11 @@ param logLevel string = 'info'
 @maxValue(10000)
 param maxCallsInFlight int = 512
 
+@description('FLEETJOBS_MAX_CONCURRENT_RUNS: runs that go on at one time; 0: no limit.')
+@minValue(0)
+@maxValue(500)
+param maxConcurrentRuns int = 0
+
 @description('FLEETJOBS_RETENTION: ISO 8601 duration for which jobs and runs are kept after their end, such as P90D. Empty: until somebody deletes them.')
 param retention string = ''
 
@@ -320,6 +325,7 @@ module app 'modules/app.bicep' = {
     timerSchedule: timerSchedule
     logLevel: logLevel
     maxCallsInFlight: maxCallsInFlight
+    maxConcurrentRuns: maxConcurrentRuns
     retention: retention
     exportContainerName: storage.outputs.exportContainerName
     exportFormat: exportFormat

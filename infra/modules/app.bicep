@@ -58,6 +58,9 @@ param iotHubUnits int
 @description('FLEETJOBS_MAX_CALLS_IN_FLIGHT.')
 param maxCallsInFlight int
 
+@description('FLEETJOBS_MAX_CONCURRENT_RUNS.')
+param maxConcurrentRuns int
+
 @description('FLEETJOBS_RETENTION. Empty: not set.')
 param retention string
 
@@ -173,6 +176,7 @@ var handlerSettings = [
   { name: 'FLEETJOBS_TIMER_SCHEDULE', value: timerSchedule }
   { name: 'FLEETJOBS_LOG_LEVEL', value: logLevel }
   { name: 'FLEETJOBS_MAX_CALLS_IN_FLIGHT', value: string(maxCallsInFlight) }
+  { name: 'FLEETJOBS_MAX_CONCURRENT_RUNS', value: string(maxConcurrentRuns) }
 ]
 var monitoringSettings = [
   { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: component.properties.ConnectionString }

@@ -74,6 +74,7 @@ type jobView struct {
 	Selection           selection      `json:"selection"`
 	Blocked             *blockView     `json:"blocked,omitempty"`
 	Paused              *pauseView     `json:"paused,omitempty"`
+	Waiting             *waitingView   `json:"waiting,omitempty"`
 	Warnings            []string       `json:"warnings,omitempty"`
 	Rollout             *job.Rollout   `json:"rollout,omitempty"`
 	RolloutStatus       *rolloutView   `json:"rolloutStatus,omitempty"`
@@ -115,7 +116,7 @@ func (s state) view() *jobView {
 	v.Confirm, v.Steps = s.rec.Confirm, s.rec.Steps
 	v.MaxDevices, v.Placeholders, v.Endless, v.Version = s.rec.MaxDevices, s.rec.Placeholders, s.rec.Endless, s.rec.Version(s.run)
 	v.Hubs, v.HubRuns = s.rec.Hubs, s.hubRuns()
-	v.Priority = s.rec.Priority
+	v.Priority, v.Waiting = s.rec.Priority, waitingOf(s.run)
 	v.Rollout, v.RolloutStatus = s.rollout()
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}
@@ -134,6 +135,9 @@ func (s state) message() string {
 	ended, unreached := st.SucceededCount+st.FailedCount, s.unreached()
 	switch s.run.Status {
 	case job.StatusScheduled:
+		if w := waitingOf(s.run); w != nil {
+			return w.Reason
+		}
 		return "Waits for its start time, " + instant(s.rec.StartTime).String() + "."
 	case job.StatusRunning:
 		if s.run.Rounds.Waits() && !s.run.PlanDone {

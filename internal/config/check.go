@@ -161,6 +161,7 @@ func (c *Config) checkNumbers(f *faults, settings map[string]string) {
 		value, low, high int
 	}{
 		{"FLEETJOBS_MAX_CALLS_IN_FLIGHT", c.MaxCallsInFlight, 1, 10_000},
+		{"FLEETJOBS_MAX_CONCURRENT_RUNS", c.MaxConcurrentRuns, 0, 500},
 		{"FLEETJOBS_SLICE_SECONDS", c.SliceSeconds, 1, 600},
 		{"FLEETJOBS_LEASE_SECONDS", c.LeaseSeconds, 10, 300},
 	} {

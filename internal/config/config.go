@@ -52,6 +52,8 @@ type Config struct {
 
 	// MaxCallsInFlight bounds device calls at one time in this process.
 	MaxCallsInFlight int `env:"FLEETJOBS_MAX_CALLS_IN_FLIGHT" envDefault:"512"`
+	// MaxConcurrentRuns bounds runs that go on at one time, in all processes; 0 is no limit.
+	MaxConcurrentRuns int `env:"FLEETJOBS_MAX_CONCURRENT_RUNS" envDefault:"0"`
 	// SliceSeconds is how long an invocation starts new device calls: see Slice.
 	SliceSeconds int `env:"FLEETJOBS_SLICE_SECONDS" envDefault:"60"`
 	// LeaseSeconds is how long a claim on work holds unless renewed: see Lease.

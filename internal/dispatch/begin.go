@@ -10,9 +10,14 @@ import (
 // begin makes a scheduled run a running one, begins the chain of its supervise messages, and gives the run as it is then.
 func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) {
 	began := false
+	var waited *job.Run
 	run, err := d.change(ctx, runID, func(run *job.Run) (bool, error) {
 		if run.Status != job.StatusScheduled {
 			return false, nil
+		}
+		if run.Waiting != nil {
+			was := *run
+			waited = &was
 		}
 		rec, err := d.record(ctx, run)
 		if err != nil {
@@ -21,6 +26,9 @@ func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) 
 		now := d.now()
 		if ok, err := admit(run, rec, now); !ok {
 			return err == nil, err
+		}
+		if turn, changed, err := d.turn(ctx, run); !turn {
+			return changed, err
 		}
 		run.SupervisedAt, run.Generation, began = now, 1, true
 		if run.Hub == "" {
@@ -33,6 +41,9 @@ func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) 
 	})
 	if err == nil && began {
 		err = d.sendSupervise(ctx, runID, 1, superviseEvery)
+	}
+	if err == nil && began && waited != nil {
+		err = d.store.Unawait(ctx, waited)
 	}
 	return run, err
 }

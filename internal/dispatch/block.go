@@ -51,6 +51,9 @@ func (d *Dispatcher) reflect(ctx context.Context, run *job.Run) error {
 	if _, hub := job.WholeRun(run.ID); hub != "" {
 		return d.tellWhole(ctx, run)
 	}
+	if run.Status.Ended() {
+		d.yieldTurn(ctx, run.ID)
+	}
 	for {
 		rec, err := d.record(ctx, run)
 		if err != nil {

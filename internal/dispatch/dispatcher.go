@@ -78,6 +78,8 @@ type Options struct {
 	// HubName is by which jobs name the hub, "default". Hubs are those beside it, none.
 	HubName string
 	Hubs    []FurtherHub
+	// MaxRuns is how many runs go on at once, 0 for no limit; others that are due wait.
+	MaxRuns int
 	// Notify is who is told of jobs, nobody.
 	Notify Notify
 	// Retention is how long what has ended is kept, until somebody deletes it.

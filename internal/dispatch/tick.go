@@ -30,13 +30,17 @@ func (d *Dispatcher) Tick(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	turns, err := d.turns(ctx) // before the runs that go on: who has a turn and is not among those has ended
+	if err != nil {
+		return err
+	}
 	active, err := d.store.ActiveRuns(ctx)
 	if err != nil {
 		return err
 	}
 	errs := d.forEach(ctx, due, d.startDue)
 	errs = append(errs, d.forEach(ctx, active, d.repair)...)
-	errs = append(errs, d.remind(ctx, now))
+	errs = append(errs, d.remind(ctx, now), d.callWaiting(ctx, turns, active))
 	errs = append(errs, d.expire(ctx, now), d.sweep(ctx, now), d.store.ForgetChanges(ctx, now, forgetsATick), d.store.Ticked(ctx, now))
 	ticked(len(due), len(active))
 	return errors.Join(errs...)
@@ -114,6 +118,9 @@ func (d *Dispatcher) repair(ctx context.Context, runID string) error {
 		return d.cancelOccurrence(ctx, rec)
 	case run.Status == job.StatusScheduled:
 		late := d.now().Sub(run.StartAt)
+		if d.awaits(run, late) {
+			return nil
+		}
 		if soon := run.StartAt.After(rec.StartTime) && late > -2*d.opts.Tick; late > d.opts.Silence || soon {
 			return d.send(ctx, message{Kind: kindPlan, Run: run.ID}, -late) // soon is a window that opens
 		}

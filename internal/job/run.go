@@ -47,6 +47,8 @@ type Run struct {
 	FailureReason string
 	Block         *Block
 	Pause         *Pause `json:",omitempty"`
+	// Waiting is nil of a run that is not due, or has its turn.
+	Waiting *Waiting `json:",omitempty"`
 
 	// Failure is the job's failure policy, nil when it has none. Forgiven are the counts of when somebody last resumed a run
 	// with abort criteria.
@@ -119,6 +121,7 @@ func (r *Run) Become(next Status, now time.Time) error {
 	if r.Status == StatusScheduled && next == StatusRunning {
 		r.StartedAt = now
 	}
+	r.Waiting = nil
 	if next != StatusBlocked {
 		r.Block = nil
 	}

@@ -257,11 +257,13 @@ func (s *Store) Due(ctx context.Context, until time.Time) ([]string, error) {
 func (s *Store) ids(ctx context.Context, q query) ([]string, error) {
 	var ids []string
 	err := s.jobs.each(ctx, q, func(e entity) (bool, error) {
-		ids = append(ids, e.row()[strings.LastIndexByte(e.row(), ':')+1:])
+		ids = append(ids, lastPart(e.row()))
 		return true, nil
 	})
 	return ids, err
 }
+
+func lastPart(row string) string { return row[strings.LastIndexByte(row, ':')+1:] }
 
 // ActiveRuns gives the ids of the runs that were activated and have not ended.
 func (s *Store) ActiveRuns(ctx context.Context) ([]string, error) {

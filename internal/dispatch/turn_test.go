@@ -1,0 +1,136 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
+)
+
+// oneAtATime gives options of a deployment in which one run goes on at once.
+var oneAtATime = Options{
+	MaxRuns: 1, Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond, Tick: 200 * time.Millisecond,
+	RetryDelay: time.Millisecond,
+}
+
+func prioritised(id string, priority int) string {
+	return fmt.Sprintf(`{"jobId":%q,"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"deviceIds":["dev-0"],"priority":%d}`, id, priority)
+}
+
+// Runs beyond the limit wait, visibly, and begin by priority, then by age.
+func TestRunsWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, oneAtATime)
+	w.hub.populate(1)
+	hold := make(chan struct{})
+	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
+		<-hold
+		return iothub.MethodResult{Status: 200}, nil
+	}
+	w.create(prioritised("first", 5))
+	w.run(func(context.Context) bool { return w.hub.called("dev-0") == 1 })
+	for _, id := range []string{"second", "third", "urgent"} {
+		w.create(prioritised(id, map[string]int{"urgent": 9}[id]+map[string]int{"second": 5, "third": 5}[id]))
+		w.run(func(ctx context.Context) bool {
+			rec, err := w.observer().Job(ctx, id)
+			if err != nil {
+				return false
+			}
+			run, err := w.observer().Run(ctx, rec.RunID)
+			return err == nil && run.Waiting != nil
+		})
+		run := w.status(id)
+		require.Equal(t, job.StatusScheduled, run.Status)
+		require.Equal(t, 1, run.Waiting.Most)
+	}
+	require.Equal(t, 1, w.hub.called("dev-0"))
+	close(hold)
+	var ends []string
+	ended := map[string]bool{}
+	w.run(func(ctx context.Context) bool {
+		for _, id := range []string{"first", "second", "third", "urgent"} {
+			if rec, err := w.observer().Job(ctx, id); err == nil && rec.Status.Ended() && !ended[id] {
+				ended[id], ends = true, append(ends, id)
+			}
+		}
+		return len(ends) == 4
+	})
+	for _, id := range []string{"first", "second", "third", "urgent"} {
+		require.Equal(t, job.StatusCompleted, w.status(id).Status)
+		require.Nil(t, w.status(id).Waiting)
+	}
+	started := func(id string) time.Time { return w.status(id).StartedAt }
+	require.True(t, started("urgent").Before(started("second")), "by priority")
+	require.True(t, started("second").Before(started("third")), "by age")
+	for i, id := range []string{"urgent", "second", "third"} {
+		before := []string{"first", "urgent", "second"}[i]
+		require.False(t, started(id).Before(w.status(before).EndedAt), "%s began before %s had ended", id, before)
+	}
+}
+
+// A run that waits may be cancelled, and keeps no other waiting then.
+func TestARunThatWaitsIsCancelled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, oneAtATime)
+	w.hub.populate(1)
+	hold := make(chan struct{})
+	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
+		<-hold
+		return iothub.MethodResult{Status: 200}, nil
+	}
+	w.create(prioritised("first", 5))
+	w.run(func(context.Context) bool { return w.hub.called("dev-0") == 1 })
+	waits := func(id string) func(ctx context.Context) bool {
+		return func(ctx context.Context) bool {
+			rec, err := w.observer().Job(ctx, id)
+			if err != nil {
+				return false
+			}
+			run, err := w.observer().Run(ctx, rec.RunID)
+			return err == nil && run.Waiting != nil
+		}
+	}
+	for _, id := range []string{"urgent", "last"} {
+		w.create(prioritised(id, map[string]int{"urgent": 9, "last": 1}[id]))
+		w.run(waits(id))
+	}
+	_, _, err := w.current().d.Cancel(t.Context(), "urgent", someone())
+	require.NoError(t, err)
+	close(hold)
+	require.Equal(t, job.StatusCompleted, w.ended("last").Status)
+	require.Equal(t, job.StatusCancelled, w.status("urgent").Status)
+	w.run(func(ctx context.Context) bool { // what is left of turns and lists goes
+		turns, err := w.observer().Turns(ctx)
+		waiting, waitErr := w.observer().Waiting(ctx, 10)
+		return err == nil && waitErr == nil && len(turns.Runs) == 0 && len(waiting) == 0
+	})
+}
+
+// TestTurnsThroughADeath kills the process at its nth storage request while two runs share one turn: both come to their end, and
+// nothing is left of their turns.
+func TestTurnsThroughADeath(t *testing.T) {
+	t.Parallel()
+	for n := int64(3); n <= 48; n += 5 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, oneAtATime)
+			w.hub.populate(1)
+			w.create(prioritised("first", 5))
+			w.create(prioritised("second", 5))
+			w.current().left.Store(n)
+			for _, id := range []string{"first", "second"} {
+				require.Equal(t, job.Statistics{DeviceCount: 1, SucceededCount: 1}, w.ended(id).Counts().Statistics())
+			}
+			w.run(func(ctx context.Context) bool {
+				turns, err := w.observer().Turns(ctx)
+				waiting, waitErr := w.observer().Waiting(ctx, 10)
+				return err == nil && waitErr == nil && len(turns.Runs) == 0 && len(waiting) == 0
+			})
+		})
+	}
+}
