@@ -49,6 +49,17 @@ type world struct {
 // newWorld makes one whose hub has the devices.
 func newWorld(t *testing.T, devices ...string) *world {
 	t.Helper()
+	return newWorldOf(t, nil, devices...)
+}
+
+// newWorldOf makes one with hubs beside the default one, hub-1: hub-2 and so on.
+func newWorldOf(t *testing.T, others []*hub, devices ...string) *world {
+	t.Helper()
+	var further []dispatch.FurtherHub
+	for i, h := range others {
+		name := fmt.Sprintf("hub-%d", i+2)
+		further = append(further, dispatch.FurtherHub{Name: name, HostName: name + ".example.com", Hub: h})
+	}
 	tables, err := aztables.NewServiceClientFromConnectionString(azuritetest.Start(t), nil)
 	require.NoError(t, err)
 	w := &world{t: t, clock: &clock{now: start}, hub: &hub{devices: devices}, log: &bytes.Buffer{}, spec: loadSpec(t)}
@@ -59,6 +70,7 @@ func newWorld(t *testing.T, devices ...string) *world {
 	require.NoError(t, err)
 	w.jobs = dispatch.New(w.store, w.queue, w.hub, dispatch.Options{
 		Now: w.clock.Now, Logger: slog.New(slog.DiscardHandler), OpenShards: 2, QueueOnly: true, // so that runs take several rounds
+		HubName: "hub-1", Hubs: further,
 		Notify: dispatch.Notify{Sender: notify.New(notify.Options{Source: publicURL + "/api/jobs", Allow: local}), JobJSON: api.JobJSON},
 	})
 	w.serve(api.Options{Jobs: w.jobs, Store: w.store})
