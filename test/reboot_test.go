@@ -76,6 +76,7 @@ func requireReportedPromptly(t *testing.T, s *stack, v view) {
 
 // execution is the part of an execution's JSON that the scenarios look at.
 type execution struct {
+	Hub       string          `json:"hub"`
 	DeviceID  string          `json:"deviceId"`
 	Status    string          `json:"status"`
 	Attempts  int             `json:"attempts"`

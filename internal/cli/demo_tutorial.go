@@ -59,7 +59,7 @@ func (c *demo) tutorialOutcome(ctx context.Context, def *client.Definition) erro
 	if err != nil {
 		return err
 	}
-	e, err := c.api.Execution(ctx, def.JobID, "", def.DeviceIDs[0])
+	e, err := c.api.Execution(ctx, def.JobID, def.DeviceIDs[0], client.ListOptions{})
 	if err != nil {
 		return err
 	}

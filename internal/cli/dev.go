@@ -38,6 +38,9 @@ fleetjobs dev --devices 10000 --latency "lognormal(80ms,0.6,5s)" --offline 0.02 
 # keep jobs and keys between runs
 fleetjobs dev --data .fleetjobs/data
 
+# two hubs, for jobs with --hub hub-1 --hub hub-2, or --hub all
+fleetjobs dev --hubs 2
+
 # two handler processes behind one address, all ports free ones
 fleetjobs dev --instances 2 --port 0 --https-port 0 --hub-port 0 --mqtt-port 0
 
@@ -60,6 +63,7 @@ type dev struct {
 	hubPort       int
 	mqttPort      int
 	instances     int
+	hubs          int
 	data, app     string
 	json, verbose bool
 }
@@ -82,6 +86,7 @@ func (c *dev) flags(fs *flag.FlagSet) {
 	fs.IntVar(&c.tlsPort, "https-port", tlsPort, "`port` of the same API by HTTPS, 0 for a free one")
 	fs.IntVar(&c.hubPort, "hub-port", hubPort, "`port` of the hub's HTTPS, 0 for a free one")
 	fs.IntVar(&c.mqttPort, "mqtt-port", mqttPort, "`port` of the hub's MQTT over TLS, 0 for a free one")
+	fs.IntVar(&c.hubs, "hubs", 1, "how `many` hubs there are, each with a fleet of the same ids: hub-1, hub-2, ...")
 	fs.IntVar(&c.instances, "instances", 1, "how `many` handler processes run behind the API")
 	fs.StringVar(&c.data, "data", "", "`folder` that keeps storage and keys between runs; forgotten unless given")
 	fs.StringVar(&c.app, "app", "", "packaged app to run: a `folder` like dist/app, which is the default")
@@ -135,7 +140,7 @@ func (c *dev) options(log io.Writer) devstack.Options {
 	}
 	return devstack.Options{
 		Devices: c.fleet.devices, OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent,
-		Latency: c.fleet.latency, Throttle: c.tier.throttle, TimeScale: c.tier.scale, HubJobs: c.tier.jobs, MQTTDevices: c.mqttDevices, Instances: c.instances,
+		Latency: c.fleet.latency, Throttle: c.tier.throttle, TimeScale: c.tier.scale, HubJobs: c.tier.jobs, MQTTDevices: c.mqttDevices, Instances: c.instances, Hubs: c.hubs,
 		Port: c.port, TLSPort: c.tlsPort, CORS: c.origins, PassThrough: true, HubPort: c.hubPort, MQTTPort: c.mqttPort, DataDir: data, AppRoot: c.app,
 		Log: slog.New(slog.NewTextHandler(log, nil)), HandlerOutput: log,
 	}
@@ -206,6 +211,9 @@ func (c *dev) show(out io.Writer, s *devstack.Stack, connections []string) error
 	line("HTTPS", "%s, for IoT Hub's SDKs: see FLEETJOBS_CONNECTION_STRING", s.TLSURL)
 	line("key", "%s (header x-functions-key)", s.Key)
 	line("IoT hub", "https://%s, %s simulated", s.Hub.HostName(), devices(c.fleet.devices))
+	for _, h := range s.Further {
+		line(h.Name, "https://%s, %s simulated", h.Hub.HostName(), devices(c.fleet.devices))
+	}
 	line("MQTT", "%s over TLS, %s connected", s.MQTTAddr, devices(c.mqttDevices))
 	line("hub's CA", "%s", s.CAFile)
 	line("storage", "Azurite; see AZURE_STORAGE_CONNECTION_STRING")

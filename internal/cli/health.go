@@ -78,6 +78,9 @@ func (m *Main) describeHealth(h *client.Health) error {
 	}
 	line("queue", queue)
 	line("hub", h.Hub.State+", asked at "+clock(h.Hub.Checked))
+	for _, hub := range h.Hubs[min(1, len(h.Hubs)):] { // the first is the one above
+		line("hub "+hub.Hub, hub.State+", asked at "+clock(hub.Checked))
+	}
 	line("timer", timerLine(h.Timer))
 	return w.Flush()
 }

@@ -40,6 +40,9 @@ fleetjobs job create --method reboot --query "tags.building = 43 AND STARTSWITH(
 # ten at first, then the others, a hundred a minute
 fleetjobs job create --method reboot --query '*' --batch 10 --rate 100
 
+# at two of the deployment's hubs, at the same time
+fleetjobs job create --method reboot --query "tags.ring = 'pilot'" --hub plant-a --hub plant-b
+
 # an IoT Hub job as JSON, from a file or from standard input; as YAML from a file
 fleetjobs job create -f job.json
 fleetjobs job create -f job.yaml
@@ -57,7 +60,7 @@ type jobCreate struct {
 	connectTimeout     time.Duration
 	desired, tags      string
 	query, devicesFile string
-	devices            []string
+	devices, hubs      []string
 	start              string
 	scheduleFlags
 	maxTime  time.Duration
@@ -83,6 +86,10 @@ func (c *jobCreate) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.query, "query", "", "`condition` that selects the devices, '*' for all")
 	fs.Func("device", "`id` of a device to do it on; may be repeated", func(id string) error {
 		c.devices = append(c.devices, id)
+		return nil
+	})
+	fs.Func("hub", "`name` of a hub to do it at, or all; may be repeated; the default hub unless given", func(hub string) error {
+		c.hubs = append(c.hubs, hub)
 		return nil
 	})
 	fs.StringVar(&c.devicesFile, "devices-file", "", "`file` with a device id on each line, - for standard input")

@@ -39,7 +39,7 @@ type jobExecutions struct {
 	m *Main
 	connection
 	status, device string
-	runID          string
+	runID, hub     string
 	limit          int
 	all, csv, json bool
 }
@@ -47,6 +47,7 @@ type jobExecutions struct {
 func (c *jobExecutions) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.status, "status", "", "only devices in this `state`")
 	fs.StringVar(&c.runID, "run", "", "of the run with this `id`, as 'job runs' tells; of the latest unless given")
+	fs.StringVar(&c.hub, "hub", "", "of a job with hubs, only devices of the hub with this `name`")
 	fs.StringVar(&c.device, "device", "", "only the device with this `id`, or the module device/module")
 	fs.IntVar(&c.limit, "limit", 100, "how `many` to show")
 	fs.BoolVar(&c.all, "all", false, "show all")
@@ -84,7 +85,7 @@ func (c *jobExecutions) run(ctx context.Context, args []string) error {
 		return c.one(ctx, api, id)
 	}
 	pages := &executionPages{m: c.m, left: limit, json: c.json}
-	options := client.ListOptions{Status: c.status, Run: c.runID}
+	options := client.ListOptions{Status: c.status, Run: c.runID, Hub: c.hub}
 	if c.csv {
 		return pages.csv(ctx, api, id, options)
 	}
@@ -92,7 +93,7 @@ func (c *jobExecutions) run(ctx context.Context, args []string) error {
 }
 
 func (c *jobExecutions) one(ctx context.Context, api *client.Client, id string) error {
-	e, err := api.Execution(ctx, id, c.runID, c.device)
+	e, err := api.Execution(ctx, id, c.device, client.ListOptions{Run: c.runID, Hub: c.hub})
 	if err != nil {
 		return err
 	}
@@ -174,9 +175,17 @@ func executionRow(e *client.Execution) []string {
 		code = strconv.Itoa(e.DeviceStatus)
 	}
 	return []string{
-		plain(e.Target()), plain(e.Status), plain(cmp.Or(e.Error.Code, "-")), code, strconv.Itoa(e.Attempts), clock(e.EndTime),
+		plain(atHub(e)), plain(e.Status), plain(cmp.Or(e.Error.Code, "-")), code, strconv.Itoa(e.Attempts), clock(e.EndTime),
 		cutTo(plain(answer(e)), 60),
 	}
+}
+
+// atHub names a device, with its hub where the job has several.
+func atHub(e *client.Execution) string {
+	if e.Hub == "" {
+		return e.Target()
+	}
+	return e.Target() + "@" + e.Hub
 }
 
 func answer(e *client.Execution) string {

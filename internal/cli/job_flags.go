@@ -15,7 +15,7 @@ import (
 
 // fromFlags makes a job of the flags. It refuses what it cannot express; all other rules are the service's.
 func (c *jobCreate) fromFlags() (*client.Definition, error) {
-	def := &client.Definition{JobID: c.id, QueryCondition: c.query}
+	def := &client.Definition{JobID: c.id, QueryCondition: c.query, Hubs: c.hubs}
 	if c.given["callback-url"] {
 		def.Notifications = &client.Notifications{CallbackURL: c.callback}
 	}

@@ -25,6 +25,7 @@ type jobRerun struct {
 	m *Main
 	connection
 	id, ofRun   string
+	hub         string
 	states      []string
 	watch, json bool
 }
@@ -32,6 +33,7 @@ type jobRerun struct {
 func (c *jobRerun) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.id, "id", "", "`id` of the new job; the service makes one unless given")
 	fs.StringVar(&c.ofRun, "run", "", "`id` of the run of a recurring job; the latest unless given")
+	fs.StringVar(&c.hub, "hub", "", "`name` of the hub whose devices are done again, of a job over several hubs")
 	fs.Func("status", "a `state` in which devices ended that are done again; may be repeated", func(state string) error {
 		c.states = append(c.states, state)
 		return nil
@@ -51,7 +53,7 @@ func (c *jobRerun) run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer api.Close()
-	request := client.Rerun{JobID: c.id, Statuses: c.states, Run: c.ofRun}
+	request := client.Rerun{JobID: c.id, Statuses: c.states, Run: c.ofRun, Hub: c.hub}
 	if c.id == "" {
 		request.Key = rand.Text()
 	}

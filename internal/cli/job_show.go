@@ -72,6 +72,11 @@ func (m *Main) describe(j *client.Job) error {
 	s := j.Statistics
 	line("progress", fmt.Sprintf("%s of %s: %s succeeded, %s not, %s in progress, %s waiting", count(j.Done()), devices(s.DeviceCount),
 		count(s.SucceededCount), count(s.FailedCount), count(s.RunningCount), count(s.PendingCount)))
+	for _, h := range j.HubRuns {
+		s := h.Statistics
+		line("  at "+plain(h.Hub), plain(fmt.Sprintf("%s; %s of %s: %s succeeded, %s not", h.Status, count(s.SucceededCount+s.FailedCount),
+			devices(s.DeviceCount), count(s.SucceededCount), count(s.FailedCount))))
+	}
 	for _, b := range j.RolloutStatus.Batches {
 		text := fmt.Sprintf("%s; %s begun, %s ended, %s succeeded", b.State, count(b.BegunCount), count(b.EndedCount), count(b.SucceededCount))
 		if len(b.WaitsFor) > 0 {

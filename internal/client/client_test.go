@@ -112,14 +112,14 @@ func TestRequests(t *testing.T) {
 		}, `{"executions":[]}`, "GET /api/jobs/j/executions", ""},
 		"execution": {
 			func(ctx context.Context, c *client.Client) error {
-				_, err := c.Execution(ctx, "j", "", "a%?#")
+				_, err := c.Execution(ctx, "j", "a%?#", client.ListOptions{})
 				return err
 			},
 			`{"deviceId":"a%?#"}`, "GET /api/jobs/j/executions?deviceId=a%25%3F%23", "",
 		},
 		"execution of a module": {
 			func(ctx context.Context, c *client.Client) error {
-				e, err := c.Execution(ctx, "j", "", "a?/m#")
+				e, err := c.Execution(ctx, "j", "a?/m#", client.ListOptions{Run: ""})
 				require.Equal(t, "a?/m#", e.Target())
 				return err
 			},

@@ -23,6 +23,7 @@ type Definition struct {
 	Rollout       *Rollout       `json:"rollout,omitempty"`
 	MaxDevices    int            `json:"maxDevices,omitempty"`
 	Priority      int            `json:"priority,omitempty"` // 1 to 10, 5 unless given
+	Hubs          Hubs           `json:"hubs,omitempty"`
 	// Selection is snapshot, the default, or continuous.
 	Selection         string `json:"selection,omitempty"`
 	SelectionInterval string `json:"selectionInterval,omitempty"` // ISO 8601, between rounds of a continuous selection

@@ -14,13 +14,14 @@ import (
 type Health struct {
 	Status string `json:"status"` // ok or unhealthy
 	// Problems are words for what keeps jobs from going on, such as hubUnavailable; docs/health.md explains them.
-	Problems      []string    `json:"problems"`
-	Version       string      `json:"version"`
-	UptimeSeconds int64       `json:"uptimeSeconds"` // of the instance that answered
-	Tables        PartHealth  `json:"tables"`
-	Queue         QueueHealth `json:"queue"`
-	Hub           HubHealth   `json:"hub"`
-	Timer         TimerHealth `json:"timer"` // zero when the tables cannot be read
+	Problems      []string         `json:"problems"`
+	Version       string           `json:"version"`
+	UptimeSeconds int64            `json:"uptimeSeconds"` // of the instance that answered
+	Tables        PartHealth       `json:"tables"`
+	Queue         QueueHealth      `json:"queue"`
+	Hub           HubHealth        `json:"hub"`
+	Hubs          []NamedHubHealth `json:"hubs"`  // every hub, where there are several
+	Timer         TimerHealth      `json:"timer"` // zero when the tables cannot be read
 
 	// Raw is the JSON that the service sent.
 	Raw json.RawMessage `json:"-"`

@@ -73,13 +73,14 @@ type ListOptions struct {
 	Status       string
 	Type         string // of jobs only
 	Run          string // of executions only: the run that they belong to, "" for the latest
+	Hub          string // of executions only: where they are, "" for all
 	PageSize     int    // 0 is the service's choice
 	Continuation string // of the page before
 }
 
 func (o ListOptions) query() url.Values {
 	q := url.Values{}
-	for name, value := range map[string]string{"status": o.Status, "type": o.Type, "continuationToken": o.Continuation} {
+	for name, value := range map[string]string{"status": o.Status, "type": o.Type, "hub": o.Hub, "continuationToken": o.Continuation} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -129,12 +130,15 @@ func (c *Client) ExecutionsCSV(ctx context.Context, id string, options ListOptio
 	return response.Header.Get("X-Continuation-Token"), nil
 }
 
-// Execution reads what became of one device, or of the module "device/module", in the latest run when runID is "". Its id travels as a parameter: ids may hold %, # and ?, which a path does
+// Execution reads what became of one device, or of the module "device/module", in the run and at the hub of of. Its id travels as a parameter: ids may hold %, # and ?, which a path does
 // not survive behind the Functions host.
-func (c *Client) Execution(ctx context.Context, id, runID, deviceID string) (*Execution, error) {
-	r := get(executionsPath(id, runID))
+func (c *Client) Execution(ctx context.Context, id, deviceID string, of ListOptions) (*Execution, error) {
+	r := get(executionsPath(id, of.Run))
 	device, module, isModule := strings.Cut(deviceID, "/")
 	r.query = url.Values{"deviceId": {device}}
+	if of.Hub != "" {
+		r.query.Set("hub", of.Hub)
+	}
 	if isModule {
 		r.query.Set("moduleId", module)
 	}
@@ -160,6 +164,7 @@ type Rerun struct {
 	JobID    string   `json:"jobId,omitempty"`    // of the new job; the service makes one unless given
 	Statuses []string `json:"statuses,omitempty"` // in which the devices ended; failed and timedOut unless given
 	Run      string   `json:"-"`                  // of a recurring job; the latest unless given
+	Hub      string   `json:"hub,omitempty"`      // whose devices, of a job over several hubs
 	Key      string   `json:"-"`                  // the service takes requests with the same key for one
 }
 

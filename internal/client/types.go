@@ -34,6 +34,7 @@ type Job struct {
 	Warnings       []string       `json:"warnings"`
 	Selection      Selection      `json:"selection"`
 	RolloutStatus  RolloutStatus  `json:"rolloutStatus"`
+	HubRuns        []HubRun       `json:"hubRuns"`   // of a job with hubs that has begun
 	Version        int            `json:"version"`   // grows with each edit
 	CreatedBy      Principal      `json:"createdBy"` // zero when the service does not know
 	// Recurrence is nil of a job without a schedule. Of others Statistics are those of the latest run.
@@ -86,6 +87,7 @@ func (j *Job) Done() int { return j.Statistics.SucceededCount + j.Statistics.Fai
 type Execution struct {
 	DeviceID     string          `json:"deviceId"`
 	ModuleID     string          `json:"moduleId"` // of a job over modules, else ""
+	Hub          string          `json:"hub"`      // of a job with hubs, else ""
 	Status       string          `json:"status"`   // queued, inProgress, succeeded, failed, timedOut, rejected, canceled, removed
 	Attempts     int             `json:"attempts"`
 	StartTime    time.Time       `json:"startTime"` // of the last attempt

@@ -79,7 +79,7 @@ func TestJobOnEveryKindOfDevice(t *testing.T) {
 	require.Equal(t, client.Statistics{DeviceCount: 252, SucceededCount: 252 - offline, FailedCount: offline}, job.Statistics, job.StatusMessage)
 	require.Equal(t, map[string]int{"deviceOffline": offline}, job.FailureReasons)
 	for _, id := range []string{devstack.MQTTDeviceID(0), devstack.MQTTDeviceID(1)} {
-		execution, err := api.Execution(t.Context(), "smoke", "", id)
+		execution, err := api.Execution(t.Context(), "smoke", id, client.ListOptions{})
 		require.NoError(t, err)
 		require.Equal(t, "succeeded", execution.Status)
 		require.JSONEq(t, `{"result":"door locked","lockTime":"10m"}`, string(execution.Payload))

@@ -18,27 +18,37 @@ import (
 // startHub starts the hub with the fleet.
 func (s *Stack) startHub(ctx context.Context) error {
 	o := s.options
-	fleet, err := fleetsim.New(fleetsim.Options{
-		Devices: o.Devices, Latency: o.Latency, OfflineShare: o.OfflineShare, FailShare: o.FailShare, SilentShare: o.SilentShare,
-	})
-	if err != nil {
-		return err
-	}
 	secret, err := s.secret()
 	if err != nil {
 		return err
 	}
-	hub, err := hubsim.Start(context.WithoutCancel(ctx), hubsim.Options{
-		HTTPPort: o.HubPort, MQTTPort: o.MQTTPort, Secret: secret, Fleet: fleet, Faults: o.Faults, Journal: o.Journal, Logger: o.Log,
-		Throttle: o.Throttle, TimeScale: o.TimeScale, Jobs: o.HubJobs, HostNames: o.HostNames,
+	s.Hub, s.Fleet, err = s.newHub(ctx, hubsim.Options{
+		HTTPPort: o.HubPort, MQTTPort: o.MQTTPort, Secret: secret, Faults: o.Faults, Journal: o.Journal,
+		Throttle: o.Throttle, TimeScale: o.TimeScale, Jobs: o.HubJobs,
 	})
 	if err != nil {
-		return fmt.Errorf("starting the hub simulator: %w", err)
+		return err
+	}
+	s.HubConnectionString, s.CAFile, s.MQTTAddr = s.Hub.ConnectionString(), s.Hub.CAFile(), s.Hub.MQTTAddr()
+	return nil
+}
+
+// newHub starts a hub with a fleet of its own.
+func (s *Stack) newHub(ctx context.Context, options hubsim.Options) (*hubsim.Server, *fleetsim.Fleet, error) {
+	o := s.options
+	fleet, err := fleetsim.New(fleetsim.Options{
+		Devices: o.Devices, Latency: o.Latency, OfflineShare: o.OfflineShare, FailShare: o.FailShare, SilentShare: o.SilentShare,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	options.Fleet, options.Logger = fleet, o.Log
+	hub, err := hubsim.Start(context.WithoutCancel(ctx), options)
+	if err != nil {
+		return nil, nil, fmt.Errorf("starting the hub simulator: %w", err)
 	}
 	s.closers = append(s.closers, func() error { hub.Close(); return nil })
-	s.Hub, s.Fleet = hub, fleet
-	s.HubConnectionString, s.CAFile, s.MQTTAddr = hub.ConnectionString(), hub.CAFile(), hub.MQTTAddr()
-	return nil
+	return hub, fleet, nil
 }
 
 // MQTTDeviceID gives the id of the i-th MQTT device, counted from 0: simDevice, simDevice-2 and so on.

@@ -14,6 +14,9 @@ import (
 type Options struct {
 	// Devices is the size of the simulated fleet: dev-000001 and so on, see package fleetsim for their tags.
 	Devices int
+	// Hubs is how many hubs there are, default 1; each has a fleet of that size, with the same ids. MQTT devices, Faults, HubJobs and
+	// the ports are the first one's.
+	Hubs int
 	// MQTTDevices is how many devices run in this process and speak real MQTT: simDevice, simDevice-2 and so on, with the
 	// tags building 1, floor 1, protocol mqtt.
 	MQTTDevices int
@@ -61,9 +64,12 @@ type Options struct {
 	Progress io.Writer
 }
 
+// maxHubs is how many hubs the app takes.
+const maxHubs = 20
+
 func (o Options) withDefaults() (Options, error) {
-	if o.Devices < 0 || o.MQTTDevices < 0 || o.Instances < 0 {
-		return o, errors.New("devices, MQTT devices and instances must not be negative")
+	if o.Devices < 0 || o.MQTTDevices < 0 || o.Instances < 0 || o.Hubs < 0 || o.Hubs > maxHubs {
+		return o, errors.New("devices, MQTT devices, hubs and instances must not be negative, and hubs not more than 20")
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -30,7 +30,7 @@ func (s *Stack) settings() []string {
 		"AZURE_FUNCTIONS_ENVIRONMENT": "Development",
 	}
 	for _, name := range []string{
-		azurite.DirVariable, "FLEETJOBS_EVENTGRID_ENDPOINT", "FLEETJOBS_EVENTGRID_KEY", "IOTHUB_HOSTNAME", "WEBSITE_HOSTNAME", "WEBSITE_SKU",
+		azurite.DirVariable, "FLEETJOBS_EVENTGRID_ENDPOINT", "FLEETJOBS_EVENTGRID_KEY", "FLEETJOBS_HUBS", "FLEETJOBS_HUB_NAME", "IOTHUB_HOSTNAME", "WEBSITE_HOSTNAME", "WEBSITE_SKU",
 		"AzureWebJobsStorage__accountName", "AzureWebJobsStorage__tableServiceUri", "AzureWebJobsStorage__queueServiceUri",
 		"AzureWebJobsStorage__blobServiceUri", "FLEETJOBS_RETENTION", "FLEETJOBS_EXPORT_CONTAINER", "FLEETJOBS_EXPORT_FORMAT",
 		"AzureWebJobsStorage__credential", "AzureWebJobsStorage__clientId",
@@ -40,6 +40,7 @@ func (s *Stack) settings() []string {
 		all[name] = ""
 	}
 	s.pace(all)
+	s.hubs(all)
 	if s.options.PassThrough {
 		all["FLEETJOBS_HUB_PASSTHROUGH"] = "true"
 		all["IOTHUB_CONNECTION_STRING"] = s.Hub.PolicyConnectionString(policy)
@@ -54,19 +55,29 @@ func (s *Stack) settings() []string {
 
 // pace has the app keep the pace of a simulated hub that throttles, on that hub's clock.
 func (s *Stack) pace(settings map[string]string) {
-	throttle := s.options.Throttle
-	rates, err := pace.RatesOf(string(throttle.Tier), max(1, throttle.Units))
-	if err != nil {
-		return // no tier, or a basic one, of which fleetjobs knows nothing
+	rates := s.rates()
+	if rates == nil {
+		return
 	}
-	scale := max(1, s.options.TimeScale)
 	for name, rate := range map[string]float64{
-		"FLEETJOBS_METHODS_PER_SECOND":      rates[pace.Methods] * scale,
-		"FLEETJOBS_TWIN_UPDATES_PER_SECOND": rates[pace.TwinUpdates] * scale,
-		"FLEETJOBS_QUERIES_PER_MINUTE":      rates[pace.Queries] * 60 * scale,
+		"FLEETJOBS_METHODS_PER_SECOND":      rates[pace.Methods],
+		"FLEETJOBS_TWIN_UPDATES_PER_SECOND": rates[pace.TwinUpdates],
+		"FLEETJOBS_QUERIES_PER_MINUTE":      rates[pace.Queries] * 60,
 	} {
 		settings[name] = strconv.FormatFloat(rate, 'f', -1, 64)
 	}
+}
+
+// rates are what a hub allows by its own clock, nil without a tier, or with a basic one, of which fleetjobs knows nothing.
+func (s *Stack) rates() pace.Rates {
+	rates, err := pace.RatesOf(string(s.options.Throttle.Tier), max(1, s.options.Throttle.Units))
+	if err != nil {
+		return nil
+	}
+	for op := range rates {
+		rates[op] *= max(1, s.options.TimeScale)
+	}
+	return rates
 }
 
 // choosePorts decides where the app is served, once: it must know its own address before it starts.

@@ -29,9 +29,11 @@ type Stack struct {
 	// StorageConnectionString is that of the storage account.
 	StorageConnectionString string
 
-	Host  *localhost.Host
-	Hub   *hubsim.Server
-	Fleet *fleetsim.Fleet
+	Host *localhost.Host
+	Hub  *hubsim.Server
+	// Further are the hubs beside Hub.
+	Further []FurtherHub
+	Fleet   *fleetsim.Fleet
 
 	options Options
 	appRoot string
@@ -53,7 +55,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	}
 	s := &Stack{options: options}
 	for _, step := range []func(context.Context) error{
-		s.findApp, s.prepareData, s.startStorage, s.startHub, s.startDevices, s.startHost,
+		s.findApp, s.prepareData, s.startStorage, s.startHub, s.startHubs, s.startDevices, s.startHost,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("starting the local stack: %w", err), s.Close())

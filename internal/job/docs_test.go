@@ -294,6 +294,8 @@ var limits = []limit{
 	{"MaxConfirmNames", "these names at the top together", bytesOf(job.MaxConfirmNames)},
 	{"MaxPropertyPath", "`waitFor.path` after `properties.reported.`", "1 to " + bytesOf(job.MaxPropertyPath)},
 	{"MaxWaitValue", "`equals` and `notEquals`", bytesOf(job.MaxWaitValue) + " of JSON: a string, number or boolean"},
+	{"MaxHubs", "`hubs`, and hubs of a deployment with its default one", fmt.Sprintf("1 to %d, none twice", job.MaxHubs)},
+	{"MaxHubName", "the name of a hub", fmt.Sprintf("1 to %d lower-case letters, digits and `-`", job.MaxHubName)},
 	{"AnswerLimit", "answer or error kept for each device", bytesOf(job.AnswerLimit) + "; a longer one is cut and marked"},
 	{"ShardSize", "devices of a run that are stored and carried out together", fmt.Sprint(job.ShardSize)},
 }
@@ -313,7 +315,7 @@ func seconds(n int) string { return fmt.Sprintf("%d s", n) }
 func TestDocsOfLimitsHoldEveryConstant(t *testing.T) {
 	t.Parallel()
 	inCode := map[string]bool{}
-	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go", "parameters.go", "steps.go", "priority.go"} {
+	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go", "parameters.go", "steps.go", "priority.go", "hubs.go"} {
 		names, _ := constants(t, file)
 		for _, name := range names {
 			inCode[name] = !strings.HasPrefix(name, "Type")

@@ -72,3 +72,6 @@ func shown(v string) string {
 	}
 	return v[:n] + "…"
 }
+
+// HubNameRule is what HubName checks, in words.
+const HubNameRule = "must be 1 to 50 lower-case letters, digits and -, beginning with a letter and not ending with -"

@@ -16,9 +16,6 @@ const MaxHubs = 20
 // MaxHubName is the longest name of a hub: IoT Hub's own limit (https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules).
 const MaxHubName = 50
 
-// HubNameRule is what HubName checks, in words.
-const HubNameRule = "must be 1 to 50 lower-case letters, digits and -, beginning with a letter and not ending with -"
-
 // allHubs stands for every hub that the settings name.
 const allHubs = "all"
 

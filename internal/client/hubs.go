@@ -1,0 +1,28 @@
+package client
+
+import "encoding/json"
+
+// Hubs are the names of the hubs where a job works; "all" alone is every one. None is the default hub.
+type Hubs []string
+
+// MarshalJSON implements [json.Marshaler].
+func (h Hubs) MarshalJSON() ([]byte, error) {
+	if len(h) == 1 && h[0] == "all" {
+		return json.Marshal(h[0])
+	}
+	return json.Marshal([]string(h))
+}
+
+// HubRun is what a job with hubs does at one of them.
+type HubRun struct {
+	Hub        string     `json:"hub"`
+	RunID      string     `json:"runId"`
+	Status     string     `json:"status"`
+	Statistics Statistics `json:"deviceJobStatistics"`
+}
+
+// NamedHubHealth is the state of one of several hubs.
+type NamedHubHealth struct {
+	HubHealth
+	Hub string `json:"hub"`
+}
