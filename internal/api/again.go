@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -27,10 +28,39 @@ func (h *handler) rerun(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	if again.JobID != "" && key != "" {
-		return nil, job.Faults{{Field: "jobId", Value: again.JobID, Rule: "must not stand beside an Idempotency-Key: with an id, repeating the request is harmless anyway"}}
+		return nil, idBesideKey(again.JobID)
 	}
 	again.Key = key
 	rec, err := h.jobs.Rerun(ctx, s.rec, s.run, again, r.by)
+	return h.stored(ctx, r, rec, err)
+}
+
+// idBesideKey is the fault of a request for a new job that would be made harmless twice.
+func idBesideKey(id string) job.Faults {
+	return job.Faults{{Field: "jobId", Value: shown(id), Rule: "must not stand beside an Idempotency-Key: with an id, repeating the request is harmless anyway"}}
+}
+
+// copyJob creates a job like another, with other members.
+func (h *handler) copyJob(ctx context.Context, r *request) (*answer, error) {
+	key := r.idempotencyKey()
+	if err := r.query.err(); err != nil {
+		return nil, err
+	}
+	body, err := readOptional(r)
+	if err != nil {
+		return nil, err
+	}
+	s, err := h.current(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	var named struct {
+		JobID string `json:"jobId"`
+	}
+	if key != "" && json.Unmarshal(body, &named) == nil && named.JobID != "" {
+		return nil, idBesideKey(named.JobID)
+	}
+	rec, err := h.jobs.Copy(ctx, s.rec, s.run, job.Copy{Body: body, Key: key}, r.by)
 	return h.stored(ctx, r, rec, err)
 }
 

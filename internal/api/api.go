@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,9 @@ type Commands interface {
 	Delete(ctx context.Context, jobID string, by job.Caller) error
 }
 
-// Again does devices again, or keeps one from being called.
+// Again makes jobs of jobs, or keeps a device from being called.
 type Again interface {
+	Copy(ctx context.Context, rec *job.Record, run *job.Run, c job.Copy, by job.Caller) (*job.Record, error)
 	Rerun(ctx context.Context, rec *job.Record, run *job.Run, r job.Rerun, by job.Caller) (*job.Record, error)
 	CancelExecution(ctx context.Context, runID, deviceID string, by job.Caller) (job.Execution, error)
 }
@@ -48,6 +50,7 @@ type Jobs interface {
 	Again
 	Recurring
 	Reader
+	TemplateCommands
 }
 
 // Trail lists the entries of the audit trail, newest first.
@@ -58,6 +61,7 @@ type Trail interface {
 // Store lists jobs, executions and who changed them; *tablestore.Store does.
 type Store interface {
 	Trail
+	TemplateStore
 	Jobs(ctx context.Context, q tablestore.JobQuery) (jobs []*job.Record, next string, err error)
 	Run(ctx context.Context, runID string) (*job.Run, error)
 	Runs(ctx context.Context, q tablestore.RunQuery) (runs []*job.Record, next string, err error)
@@ -142,7 +146,9 @@ type request struct {
 	jobID    string
 	runID    string
 	deviceID string
-	query    *params
+
+	templateID string
+	query      *params
 }
 
 // action carries a request out. Its answer is written as it is; its error becomes a problem.
@@ -191,10 +197,15 @@ func (h *handler) serve(ctx context.Context, r *http.Request) (a *answer, err er
 		return nil, err
 	}
 	routed.by = by
-	if strings.HasPrefix(r.URL.Path, prefix+"jobs") || strings.HasPrefix(r.URL.Path, prefix+"audit") {
+	if stored(r.URL.Path) {
 		if err := h.ready(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return do(ctx, routed)
+}
+
+// stored reports whether what is at a path lies in storage.
+func stored(path string) bool {
+	return slices.ContainsFunc([]string{"jobs", "templates", "audit"}, func(part string) bool { return strings.HasPrefix(path, prefix+part) })
 }

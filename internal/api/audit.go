@@ -66,8 +66,10 @@ const (
 type changeView struct {
 	Time         instant       `json:"time"`
 	Action       job.Action    `json:"action"`
-	JobID        string        `json:"jobId"`
-	RunID        string        `json:"runId"`
+	JobID        string        `json:"jobId,omitempty"`
+	TemplateID   string        `json:"templateId,omitempty"`
+	Version      int           `json:"version,omitempty"` // of the template
+	RunID        string        `json:"runId,omitempty"`
 	StatusBefore job.Status    `json:"statusBefore,omitempty"`
 	StatusAfter  job.Status    `json:"statusAfter,omitempty"`
 	By           job.Principal `json:"by"`
@@ -120,7 +122,7 @@ func (h *handler) changes(ctx context.Context, r *request, jobID string) (change
 	page := changePage{Changes: make([]changeView, len(found)), ContinuationToken: next}
 	for i, c := range found {
 		page.Changes[i] = changeView{
-			Time: instant(c.At), Action: c.Action, JobID: c.JobID, RunID: c.RunID,
+			Time: instant(c.At), Action: c.Action, JobID: c.JobID, TemplateID: c.TemplateID, Version: c.Version, RunID: c.RunID,
 			StatusBefore: c.From, StatusAfter: c.To, By: c.By, UserAgent: c.UserAgent, Note: c.Note,
 		}
 	}

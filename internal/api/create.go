@@ -31,7 +31,7 @@ func (h *handler) create(ctx context.Context, r *request) (*answer, error) {
 	if validateOnly {
 		rule = ""
 	}
-	def, err := h.definition(r, func(id string) string {
+	def, err := h.definition(ctx, r, func(id string) string {
 		if id == "" {
 			return ""
 		}
@@ -48,7 +48,7 @@ func (h *handler) create(ctx context.Context, r *request) (*answer, error) {
 
 // put makes a job under the caller's id.
 func (h *handler) put(ctx context.Context, r *request) (*answer, error) {
-	def, err := h.definition(r, func(id string) string {
+	def, err := h.definition(ctx, r, func(id string) string {
 		if id == "" || id == r.jobID {
 			return ""
 		}
@@ -85,12 +85,12 @@ func (r *request) idempotencyKey() string {
 }
 
 // definition reads the body. idRule gives the rule that the body's jobId breaks, "" when it breaks none.
-func (h *handler) definition(r *request, idRule func(id string) string) (job.Definition, error) {
+func (h *handler) definition(ctx context.Context, r *request, idRule func(id string) string) (job.Definition, error) {
 	body, err := readBody(r)
 	if err != nil {
 		return job.Definition{}, err
 	}
-	def, err := job.Decode(body, h.now())
+	def, err := h.decode(ctx, body)
 	if err == nil {
 		if rule := idRule(def.JobID); rule != "" {
 			return def, job.Faults{{Field: "jobId", Value: def.JobID, Rule: rule}}

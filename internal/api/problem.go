@@ -37,6 +37,7 @@ var (
 	roleMissing         = problemKind{"role-missing", "The caller lacks a role", http.StatusForbidden}
 	unknownPath         = problemKind{"unknown-path", "There is nothing at this path", http.StatusNotFound}
 	unknownJob          = problemKind{"unknown-job", "There is no such job", http.StatusNotFound}
+	unknownTemplate     = problemKind{"unknown-template", "There is no such template", http.StatusNotFound}
 	unknownRun          = problemKind{"unknown-run", "The job has no such run", http.StatusNotFound}
 	unknownExecution    = problemKind{"unknown-execution", "The job has no such device", http.StatusNotFound}
 	methodNotAllowed    = problemKind{"method-not-allowed", "The method is not allowed here", http.StatusMethodNotAllowed}
@@ -117,7 +118,7 @@ func toProblem(err error) *problem {
 	case errors.Is(err, schedule.ErrTooMany):
 		return problemOf(tooManyRuns, err.Error()+"; take a shorter range, or try again when some have ended")
 	case errors.Is(err, dispatch.ErrEdited):
-		return problemOf(editedMeanwhile, "somebody else edited the job since the version in If-Match; read it again")
+		return problemOf(editedMeanwhile, "somebody else edited it since the version in If-Match; read it again")
 	case errors.Is(err, job.ErrNotWaiting):
 		return problemOf(batchNotWaiting, strings.TrimPrefix(err.Error(), job.ErrNotWaiting.Error()+": "))
 	case errors.Is(err, dispatch.ErrOwnApproval):

@@ -81,6 +81,16 @@ func (b broken) Edit(context.Context, string, dispatch.Edit, job.Caller) (*job.R
 	return nil, nil, b.err
 }
 
+func (b broken) Copy(context.Context, *job.Record, *job.Run, job.Copy, job.Caller) (*job.Record, error) {
+	return nil, b.err
+}
+
+func (b broken) PutTemplate(context.Context, job.Template, int, job.Caller) (*job.Template, error) {
+	return nil, b.err
+}
+
+func (b broken) DeleteTemplate(context.Context, string, int, job.Caller) error { return b.err }
+
 func (b broken) Delete(context.Context, string, job.Caller) error { return b.err }
 
 func (b broken) Get(context.Context, string) (*job.Record, *job.Run, error) {

@@ -16,6 +16,7 @@ const (
 	jobIDPart    = "{jobId}"
 	runIDPart    = "{runId}"
 	deviceIDPart = "{deviceId}"
+	templatePart = "{templateId}"
 )
 
 // endpoint is one method of a route: the query parameters that it knows, and what it does.
@@ -41,6 +42,14 @@ func (h *handler) table() []route {
 		{[]string{"openapi.yaml"}, map[string]endpoint{
 			http.MethodGet: {nil, h.openAPI},
 		}},
+		{[]string{"templates"}, map[string]endpoint{
+			http.MethodGet: {[]string{"pageSize", "continuationToken"}, h.templates},
+		}},
+		{[]string{"templates", templatePart}, map[string]endpoint{
+			http.MethodGet:    {nil, h.getTemplate},
+			http.MethodPut:    {nil, h.putTemplate},
+			http.MethodDelete: {nil, h.deleteTemplate},
+		}},
 		{[]string{"jobs"}, map[string]endpoint{
 			http.MethodGet:  {[]string{"status", "type", "pageSize", "continuationToken"}, h.list},
 			http.MethodPost: {[]string{"validateOnly"}, h.create},
@@ -65,6 +74,9 @@ func (h *handler) table() []route {
 		}},
 		{[]string{"jobs", jobIDPart, "next-batch"}, map[string]endpoint{
 			http.MethodPost: {nil, h.nextBatch},
+		}},
+		{[]string{"jobs", jobIDPart, "copy"}, map[string]endpoint{
+			http.MethodPost: {nil, h.copyJob},
 		}},
 		{[]string{"jobs", jobIDPart, "rerun"}, map[string]endpoint{
 			http.MethodPost: {nil, h.rerun},
@@ -192,6 +204,8 @@ func (rt *route) match(segments []string, q *request) bool {
 			q.jobID = segments[i]
 		case runIDPart:
 			q.runID = segments[i]
+		case templatePart:
+			q.templateID = segments[i]
 		case deviceIDPart:
 			q.deviceID = segments[i]
 		default:

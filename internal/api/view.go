@@ -92,9 +92,11 @@ type jobView struct {
 	MaintenanceWindow *schedule.WindowSpec `json:"maintenanceWindow,omitempty"`
 	Recurrence        *recurrenceView      `json:"recurrence,omitempty"`
 	job.FailurePolicy
-	RerunOf *job.RerunOf `json:"rerunOf,omitempty"`
-	Hubs    *job.Hubs    `json:"hubs,omitempty"`
-	HubRuns []hubRunView `json:"hubRuns,omitempty"`
+	RerunOf      *job.RerunOf      `json:"rerunOf,omitempty"`
+	FromTemplate *job.FromTemplate `json:"fromTemplate,omitempty"`
+	CopyOf       *job.CopyOf       `json:"copyOf,omitempty"`
+	Hubs         *job.Hubs         `json:"hubs,omitempty"`
+	HubRuns      []hubRunView      `json:"hubRuns,omitempty"`
 }
 
 func (s state) view() *jobView {
@@ -112,6 +114,7 @@ func (s state) view() *jobView {
 
 		Notifications: s.rec.Notifications.Redacted(), Deliveries: deliveryViews(s.rec.Deliveries),
 		FailurePolicy: s.rec.FailurePolicy, RerunOf: s.rec.RerunOf,
+		FromTemplate: s.rec.FromTemplate.Shown(), CopyOf: s.rec.CopyOf,
 	}
 	v.Confirm, v.Steps = s.rec.Confirm, s.rec.Steps
 	v.MaxDevices, v.Placeholders, v.Endless, v.Version = s.rec.MaxDevices, s.rec.Placeholders, s.rec.Endless, s.rec.Version(s.run)

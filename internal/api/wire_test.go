@@ -69,7 +69,7 @@ func TestEveryKindOfProblemIsExplained(t *testing.T) {
 	page, err := os.ReadFile("../../docs/problems.md")
 	require.NoError(t, err)
 	kinds := []problemKind{
-		invalidRequest, notSignedIn, roleMissing, unknownPath, unknownJob, unknownRun, unknownExecution, methodNotAllowed, idTaken, jobEnded,
+		invalidRequest, notSignedIn, roleMissing, unknownPath, unknownJob, unknownTemplate, unknownRun, unknownExecution, methodNotAllowed, idTaken, jobEnded,
 		jobNotEnded, executionNotWaiting, notRecurring, tooManyRuns, changedMeanwhile, batchNotWaiting, ownApproval,
 		editedMeanwhile, versionMissing,
 		bodyTooLarge, unsupportedMedia, keyReused, internalError, hubUnavailable, storageUnavailable,

@@ -44,6 +44,9 @@ const (
 	ActionCancelled  Action = "cancelled"
 	ActionDeleted    Action = "deleted"
 	ActionExpired    Action = "expired" // deleted because its retention has passed
+
+	ActionTemplateStored  Action = "templateStored"
+	ActionTemplateDeleted Action = "templateDeleted"
 )
 
 // Actions lists the actions.
@@ -51,20 +54,24 @@ func Actions() []Action {
 	return []Action{
 		ActionCreated, ActionPaused, ActionResumed, ActionEdited, ActionApproved, ActionAdvanced, ActionRunNow, ActionBackfilled, ActionCancelled, ActionDeleted,
 		ActionExpired,
+		ActionTemplateStored, ActionTemplateDeleted,
 	}
 }
 
 // Change is one entry of the audit trail: who did what to which job, and when. At, RunID and Action tell it from every other.
 type Change struct {
-	At        time.Time
-	Action    Action
-	JobID     string
-	RunID     string
-	From      Status `json:",omitempty"` // of the job before, "" when it did not exist
-	To        Status `json:",omitempty"` // of the job after, "" when it does not exist any more
-	By        Principal
-	UserAgent string `json:",omitempty"`
-	Note      string `json:",omitempty"` // that By gave
+	At     time.Time
+	Action Action
+	JobID  string
+	RunID  string // of a template its Key
+	// TemplateID is the template that was changed, and Version its version then; an entry about one has no JobID.
+	TemplateID string `json:",omitempty"`
+	Version    int    `json:",omitempty"`
+	From       Status `json:",omitempty"` // of the job before, "" when it did not exist
+	To         Status `json:",omitempty"` // of the job after, "" when it does not exist any more
+	By         Principal
+	UserAgent  string `json:",omitempty"`
+	Note       string `json:",omitempty"` // that By gave
 }
 
 // Change gives the entry for what by does to the job at a time, without From and To.
@@ -95,4 +102,9 @@ func (r *Record) Untold(run *Run) []Change {
 		n -= r.Told.Count
 	}
 	return run.Trail[len(run.Trail)-min(max(n, 0), len(run.Trail)):]
+}
+
+// Change gives the entry for what by does to the template at a time.
+func (t *Template) Change(action Action, by Caller, at time.Time) Change {
+	return Change{At: at, Action: action, TemplateID: t.ID, Version: t.Version, RunID: t.Key, By: by.Principal, UserAgent: by.UserAgent}
 }

@@ -235,6 +235,9 @@ func jobID(id string) bool {
 // members matters inside payloads and patches.
 func (d Definition) Hash() (string, error) {
 	d.JobID = ""
+	if d.FromTemplate != nil {
+		return d.FromTemplate.Request, nil
+	}
 	text, err := json.Marshal(d)
 	if err != nil {
 		return "", fmt.Errorf("hashing the definition: %w", err)

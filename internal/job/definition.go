@@ -56,6 +56,10 @@ type Definition struct {
 	// Placeholders says that strings of the payload or the patches hold placeholders for what each device's twin says.
 	Placeholders bool `json:"placeholders,omitempty"`
 	SelectionPolicy
+	// FromTemplate is the template of which the job was made, nil of others.
+	FromTemplate *FromTemplate `json:"fromTemplate,omitempty"`
+	// CopyOf is the job that this one is a copy of, nil of others; nobody can ask for it in a definition.
+	CopyOf *CopyOf `json:"copyOf,omitempty"`
 	// RerunOf is the run whose devices a rerun does again; nobody can ask for it in a definition.
 	RerunOf *RerunOf `json:"rerunOf,omitempty"`
 }

@@ -245,6 +245,11 @@ var limits = []limit{
 	{"MinPriority", "`priority`, least", fmt.Sprint(job.MinPriority)},
 	{"MaxPriority", "`priority`, greatest", fmt.Sprint(job.MaxPriority)},
 	{"DefaultPriority", "`priority`, unless given", fmt.Sprint(job.DefaultPriority)},
+	{"MaxTemplateBytes", "`job` of a template, without white space", fmt.Sprintf("%d KiB", job.MaxTemplateBytes>>10)},
+	{"MaxDescription", "`description` of a template or a parameter", fmt.Sprintf("%d characters", job.MaxDescription)},
+	{"MaxTemplateParams", "`parameters` of a template", fmt.Sprintf("1 to %d, or none", job.MaxTemplateParams)},
+	{"MaxParameterName", "`name` of a parameter", fmt.Sprintf("1 to %d letters, digits, `_` and `-`", job.MaxParameterName)},
+	{"MaxParameterValue", "values of a job's `parameters` together, as JSON", fmt.Sprintf("%d KiB", job.MaxParameterValue>>10)},
 	{"MaxDevices", "`maxDevices`", fmt.Sprintf("1 to %d, all unless given", job.MaxDevices)},
 	{"MinSelectionInterval", "`selectionInterval`, least", schedule.Duration(job.MinSelectionInterval).String()},
 	{"MaxSelectionInterval", "`selectionInterval`, greatest", schedule.Duration(job.MaxSelectionInterval).String()},
@@ -315,7 +320,7 @@ func seconds(n int) string { return fmt.Sprintf("%d s", n) }
 func TestDocsOfLimitsHoldEveryConstant(t *testing.T) {
 	t.Parallel()
 	inCode := map[string]bool{}
-	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go", "parameters.go", "steps.go", "priority.go", "hubs.go"} {
+	for _, file := range []string{"definition.go", "execution.go", "failure.go", "part.go", "parameters.go", "steps.go", "priority.go", "hubs.go", "jobtemplate.go"} {
 		names, _ := constants(t, file)
 		for _, name := range names {
 			inCode[name] = !strings.HasPrefix(name, "Type")

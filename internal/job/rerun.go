@@ -96,6 +96,7 @@ func (r Rerun) Definition(rec *Record, run *Run, ids []string) (Definition, erro
 	if run.Hub != "" {
 		def.Hubs = &Hubs{Names: []string{run.Hub}}
 	}
+	def.FromTemplate, def.CopyOf = nil, nil
 	def.RerunOf = &RerunOf{JobID: rec.JobID, RunID: run.ID}
 	for _, s := range r.States {
 		def.RerunOf.Statuses = append(def.RerunOf.Statuses, s.String())

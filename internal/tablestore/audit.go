@@ -25,13 +25,27 @@ const AuditRetention = 90 * 24 * time.Hour
 
 // auditKey orders entries by descending time.
 func auditKey(c *job.Change) string {
-	return fmt.Sprintf("%019d:%s:%s", math.MaxInt64-c.At.UnixNano(), c.RunID, c.Action)
+	id := c.RunID
+	if c.TemplateID != "" {
+		id = fmt.Sprintf("%s.%d", id, c.Version)
+	}
+	return fmt.Sprintf("%019d:%s:%s", math.MaxInt64-c.At.UnixNano(), id, c.Action)
 }
+
+// owner is what an entry is about. No job id has a point.
+func owner(c *job.Change) string {
+	if c.TemplateID != "" {
+		return templateTrail(c.TemplateID)
+	}
+	return c.JobID
+}
+
+func templateTrail(id string) string { return "template." + id }
 
 // record adds entries to a transaction over the jobs table.
 func (s *Store) record(b *batch, changes []job.Change) error {
 	for _, c := range changes {
-		for _, key := range []string{rowAudit + auditKey(&c), rowTrail + c.JobID + ":" + auditKey(&c)} {
+		for _, key := range []string{rowAudit + auditKey(&c), rowTrail + owner(&c) + ":" + auditKey(&c)} {
 			e := s.row(key)
 			e["RunID"] = c.RunID
 			if err := e.putJSON("Data", &c); err != nil {

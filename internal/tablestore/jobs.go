@@ -67,6 +67,11 @@ func (s *Store) summaryEntity(key string, rec *job.Record) (entity, error) {
 		short.Method = &m
 	}
 	short.UpdateTwin = nil
+	if rec.FromTemplate != nil {
+		from := *rec.FromTemplate
+		from.Parameters = nil
+		short.FromTemplate = &from
+	}
 	if rec.Schedule != nil {
 		spec := *rec.Schedule
 		spec.Times, spec.Exclude = nil, nil

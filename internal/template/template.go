@@ -167,3 +167,16 @@ func quote(text string) json.RawMessage {
 	}
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
+
+// Escape gives raw, which is valid JSON, with every {{ in its string values written as a literal.
+func Escape(raw json.RawMessage) json.RawMessage {
+	var out []byte
+	before := 0
+	scan(raw, func(s found) {
+		if text := s.unquoted(raw); !s.key && strings.Contains(text, opening) {
+			out = append(append(out, raw[before:s.from]...), quote(Text{{Literal: text}}.String())...)
+			before = s.to
+		}
+	})
+	return append(out, raw[before:]...)
+}

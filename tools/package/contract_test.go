@@ -45,7 +45,7 @@ func TestHTTPFunctionsAreForwarded(t *testing.T) {
 	for name, want := range map[string]binding{
 		"Health":      {AuthLevel: "anonymous", Methods: []string{"get", "head"}, Route: "api/health"},
 		"JobStatus":   {AuthLevel: "function", Methods: []string{"get", "head"}, Route: "api/{*rest}"},
-		"ScheduleJob": {AuthLevel: "function", Methods: []string{"post", "put", "patch", "delete"}, Route: "api/jobs/{*rest}"},
+		"ScheduleJob": {AuthLevel: "function", Methods: []string{"post", "put", "patch", "delete"}, Route: "api/{*rest}"},
 
 		"HubConfigurations": {AuthLevel: "anonymous", Methods: []string{"get", "put", "post", "delete"}, Route: "configurations/{*rest}"},
 		"HubDevices":        {AuthLevel: "anonymous", Methods: []string{"get", "put", "post", "patch", "delete"}, Route: "devices/{*rest}"},
