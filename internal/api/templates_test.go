@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -32,6 +33,7 @@ func TestTemplatesComeAndGo(t *testing.T) {
 	require.Equal(t, http.StatusNotModified, w.call(http.MethodGet, "/api/templates/lock-building", "", "If-None-Match", got.header.Get("ETag")).status)
 	require.EqualValues(t, 1, w.call(http.MethodPut, "/api/templates/lock-building", lockBuilding).json(t)["version"], "a repeated request changes nothing")
 
+	w.clock.moveTo(start.Add(time.Second))
 	other := strings.Replace(lockBuilding, `"10m"`, `"20m"`, 1)
 	second := w.call(http.MethodPut, "/api/templates/lock-building", other, "If-Match", got.header.Get("ETag"))
 	require.EqualValues(t, 2, second.json(t)["version"], string(second.body))
@@ -50,6 +52,7 @@ func TestTemplatesComeAndGo(t *testing.T) {
 	require.NotContains(t, rest, "continuationToken")
 	require.Equal(t, http.StatusBadRequest, w.call(http.MethodGet, "/api/templates?continuationToken=eA!", "").status)
 
+	w.clock.moveTo(start.Add(2 * time.Second))
 	require.Equal(t, http.StatusNoContent, w.call(http.MethodDelete, "/api/templates/lock-building", "", "If-Match", `"2"`).status)
 	w.problem(w.call(http.MethodDelete, "/api/templates/lock-building", ""), http.StatusNotFound, "unknown-template")
 	var actions []any

@@ -19,7 +19,7 @@ var (
 	member    = regexp.MustCompile(`^"(abort|retry|timeout|succeedOn|rollout)"`)
 )
 
-// An example of a job, or of one member, is a job that the service takes. Those with an ellipsis are no examples to copy.
+// An example of a job, of one member, or of a template is one that the service takes. Those with an ellipsis are no examples to copy.
 func TestExamplesOfJobsAreJobs(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
@@ -34,7 +34,12 @@ func TestExamplesOfJobsAreJobs(t *testing.T) {
 				continue
 			}
 			count++
-			_, err := job.Decode([]byte(text), now)
+			var err error
+			if strings.Contains(text, `"job": {`) {
+				_, err = job.DecodeTemplate("example", []byte(text), now)
+			} else {
+				_, err = job.Decode([]byte(text), now)
+			}
 			require.NoError(t, err, "%s: %s", page, text)
 		}
 	}
