@@ -13,6 +13,7 @@ type Rollout struct {
 	MaxConcurrency   int     `json:"maxConcurrency,omitempty"`
 	Batches          []Batch `json:"batches,omitempty"`
 	OrderBy          string  `json:"orderBy,omitempty"`
+	SpreadBy         string  `json:"spreadBy,omitempty"`
 }
 
 // Batch is the devices that match a condition too, a number of devices, a percentage of them, or, without any of these, the rest.

@@ -34,7 +34,9 @@ func (p *planner) cut(n int) ([]*job.Shard, place) {
 	for len(shards) < n && taken < len(p.pending) {
 		end, part := p.next(taken)
 		s := newShard(p.run.ID, p.plan.Shards+len(shards), p.pending[taken:end])
-		s.Part = part
+		if s.Part = part; len(p.parts) > 0 {
+			s.AtOnce = p.parts[part].AtOnce
+		}
 		p.run.Delay(s)
 		p.known.move(s)
 		shards = append(shards, s)

@@ -102,7 +102,7 @@ func (p *planner) divide(ctx context.Context, r *reader) (bool, error) {
 			return false, p.quit(ctx)
 		}
 	}
-	r.target.parts, r.source = parts.List, nil
+	p.parts, r.target.parts, r.source = parts.List, parts.List, nil
 	return true, nil
 }
 

@@ -81,7 +81,8 @@ type planner struct {
 	suspects []string            // selected, perhaps for the second time
 	pending  []string            // selected and not stored
 	known    values              // of those, for the job's placeholders
-	part     int                 // of the target, that the last page belongs to
+	parts    []job.Part          // of the target, none of one without
+	part     int                 // that the last page belongs to
 	stints   []stint             // parts before it that pending devices belong to
 	marks    []mark              // continuations after some of pending
 	at       place               // continuation after pending

@@ -33,6 +33,9 @@ func (s *supervision) stepRollout() error {
 
 // rollOut opens the shards that the run's rollout lets begin now, and sends their messages.
 func (s *supervision) rollOut(ctx context.Context) error {
+	if s.run.Rollout.Spreads() {
+		return s.spreadOut(ctx)
+	}
 	r, seen, from := s.run.Rollout, s.sight(), s.run.Enqueued
 	most := min(s.plan.Shards-from, tablestore.MaxPerWrite)
 	if most <= 0 || r.Fits(s.now, []int{1}, seen) == 0 {

@@ -300,51 +300,6 @@ func (s *supervision) check(ctx context.Context, u tablestore.Underway) error {
 	return s.d.sendShards(ctx, []message{{Run: s.run.ID, Shard: u.Number}})
 }
 
-// blocked asks the hub again when it is time, by one call or one query.
-func (s *supervision) blocked(ctx context.Context) error {
-	b := s.run.Block
-	if s.now.Before(b.ProbeAt) {
-		return nil
-	}
-	b.ProbeAt = s.now.Add(maxProbeDelay) // the probe itself sets an earlier one, or unblocks the run
-	s.dirty, s.asked = true, true
-	switch {
-	case b.Planning && !s.plan.Complete():
-		return s.d.send(ctx, message{Kind: kindPlan, Run: s.run.ID, Probe: true}, 0)
-	case len(s.open) > 0:
-		idle, err := s.idle(ctx)
-		if err == nil && idle == nil {
-			b.ProbeAt, s.asked = s.now.Add(s.d.opts.ProbeDelay), false // every shard waits for calls in flight
-		}
-		if err != nil || idle == nil {
-			return err
-		}
-		return s.d.sendShards(ctx, []message{{Run: s.run.ID, Shard: idle.Number, Probe: true}})
-	}
-	s.run.Resend = true
-	return s.become(job.StatusRunning)
-}
-
-// idle gives an open shard that no worker holds, nil when there is none: a held one would keep a probe waiting for as long
-// as its slowest call.
-func (s *supervision) idle(ctx context.Context) (*tablestore.Underway, error) {
-	looked, sleeping := 0, s.asleep()
-	for i, u := range s.open {
-		if u.WakeAt.After(s.now) && sleeping < len(s.open) || looked == maxChecks {
-			continue
-		}
-		looked++
-		shard, err := s.d.store.Shard(ctx, s.run.ID, u.Number)
-		if err != nil {
-			return nil, err
-		}
-		if !shard.Closed && !shard.Claim.Live(s.now) {
-			return &s.open[i], nil
-		}
-	}
-	return nil, nil
-}
-
 // stopping ends what no worker holds and, when nothing is left, the run.
 func (s *supervision) stopping(ctx context.Context) error {
 	if !s.plan.Done {

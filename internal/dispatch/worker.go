@@ -138,13 +138,20 @@ func (w *worker) callAll(ctx, starting context.Context, probe bool) {
 		todo = todo[1:]
 	}
 	var calls sync.WaitGroup
+	seats := seatsOf(w.shard)
 	w.first = latest(w.slot.At, w.d.now()) // who comes late does not catch up: the hub would feel it
 	for n, i := range todo {
 		at := w.first.Add(w.slot.For / time.Duration(len(todo)) * time.Duration(n))
 		if early := at.Sub(w.d.now()); early > spread && sleep(starting, early) != nil {
 			break
 		}
-		calls.Go(func() { w.call(ctx, starting, i) })
+		if !seats.take(starting) {
+			break
+		}
+		calls.Go(func() {
+			defer seats.give()
+			w.call(ctx, starting, i)
+		})
 	}
 	calls.Wait()
 }

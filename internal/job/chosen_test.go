@@ -12,13 +12,14 @@ import (
 // TestARerunTakesNoQueries: its target is a list, so that batches by condition and the order by a path are left out.
 func TestARerunTakesNoQueries(t *testing.T) {
 	t.Parallel()
-	def, err := job.Decode([]byte(plus(`"rollout":{"orderBy":"tags.site","batches":[{"queryCondition":"tags.ring = 1"},
+	def, err := job.Decode([]byte(plus(`"rollout":{"spreadBy":"tags.site","maxConcurrencyPerValue":3,"batches":[{"queryCondition":"tags.ring = 1"},
 		{"number":5,"gate":{"successThresholdPercentage":90,"approval":true}},{}]}`)), noon)
 	require.NoError(t, err)
 	rec := &job.Record{Definition: def}
 	again, err := job.Rerun{States: []job.ExecutionState{job.Failed}}.Definition(rec, &job.Run{ID: "run"}, []string{"a", "b"})
 	require.NoError(t, err)
 	require.False(t, again.Divided())
+	require.Equal(t, 3, again.Rollout.MaxConcurrency, "no more of any site are called at once than the job allows")
 	require.Equal(t, []job.BatchPolicy{{Number: 5, Gate: &job.Gate{Approval: true}}, {}}, again.Rollout.Batches)
 	require.NotZero(t, rec.Rollout.Batches[1].Gate.SuccessThresholdPercentage, "the job stays as it is")
 }

@@ -19,6 +19,8 @@ type Part struct {
 	DeviceIDs []string `json:",omitempty"`
 	// Label is the value that the part's devices have in common, as JSON; "" for none.
 	Label string `json:",omitempty"`
+	// AtOnce is how many of the part's devices may be called at once, 0 for any number.
+	AtOnce int `json:",omitempty"`
 	// At is when the part may be selected; zero is at once.
 	At time.Time `json:",omitzero"`
 }
@@ -38,6 +40,7 @@ const (
 	MaxParts       = 1000 // different values of a path among the devices of a run
 	MaxPathChars   = 256
 	MaxBatchIDs    = 100  // device ids that a batch may name
+	MaxPerValue    = 100  // maxConcurrencyPerValue
 	MaxLabelBytes  = 256  // of a value, as JSON
 	MaxParted      = 4000 // characters of a condition that is divided
 	MaxFilterChars = 4000 // both fit the longest condition, with brackets
@@ -51,15 +54,18 @@ func (d *Definition) GroupPath() string {
 	if d.Rollout == nil {
 		return ""
 	}
-	return d.Rollout.OrderBy
+	return cmp.Or(d.Rollout.OrderBy, d.Rollout.SpreadBy)
 }
 
 // Divide makes the parts of a run: those of the chosen batches, and what is left, by the values of GroupPath that its devices have, as
 // JSON; "" stands for none. The error says that they are too many.
 func (r *Record) Divide(values []string) ([]Part, error) {
 	var parts []Part
+	atOnce := r.Rollout.PerValue()
 	for i := range r.Rollout.Chosen() {
-		parts = append(parts, r.Rollout.Batches[i].part(r.ListChunks > 0))
+		part := r.Rollout.Batches[i].part(r.ListChunks > 0)
+		part.AtOnce = atOnce
+		parts = append(parts, part)
 	}
 	text := r.GroupPath()
 	if text == "" {
@@ -82,10 +88,10 @@ func (r *Record) Divide(values []string) ([]Part, error) {
 		}
 		filter, ok := path.Is(json.RawMessage(v))
 		if !ok || len(v) > MaxLabelBytes {
-			last = Part{} // null, an object, an array or a long text, with which no condition compares: all that no other part has
+			last = Part{AtOnce: atOnce} // null, an object, an array or a long text, with which no condition compares: all that no other part has
 			continue
 		}
-		parts = append(parts, Part{Filter: filter, Label: v})
+		parts = append(parts, Part{Filter: filter, Label: v, AtOnce: atOnce})
 	}
 	return append(parts, last), nil
 }
@@ -135,13 +141,17 @@ func (o *object) twinPath(name string) string {
 	return path.String()
 }
 
-// ofList is the policy without what takes queries of the hub, for a job with a list of devices.
+// ofList is the policy without what takes queries of the hub, for a job with a list of devices. Devices that were held apart by value
+// are held apart all.
 func (p *Rollout) ofList() *Rollout {
 	c := p.Clone()
 	if c == nil {
 		return nil
 	}
-	c.OrderBy = ""
+	if n := p.PerValue(); n > 0 && (c.MaxConcurrency == 0 || n < c.MaxConcurrency) {
+		c.MaxConcurrency = n
+	}
+	c.OrderBy, c.SpreadBy, c.MaxPerValue = "", "", 0
 	c.Batches = slices.DeleteFunc(c.Batches, func(b BatchPolicy) bool { return b.Chosen() })
 	if len(c.Batches) > 0 && c.Batches[0].Gate != nil { // the first has none before it
 		c.Batches[0].Gate.SuccessThresholdPercentage, c.Batches[0].Gate.MinimumObservationTime = 0, 0
@@ -152,12 +162,16 @@ func (p *Rollout) ofList() *Rollout {
 // divisible refuses targets that cannot be divided as the rollout wants it.
 func (o *object) divisible(def *Definition) {
 	o.chosenBatches(def)
+	o.spread(def)
 	if def.Divided() && len([]rune(def.QueryCondition)) > MaxParted {
-		o.fault("queryCondition", nil, fmt.Sprintf("must have at most %d characters with rollout.orderBy, or with batches that have a condition or a list", MaxParted))
+		o.fault("queryCondition", nil, fmt.Sprintf("must have at most %d characters with rollout.orderBy, with rollout.spreadBy, or with batches that have a condition or a list", MaxParted))
 	}
-	const name = "rollout.orderBy"
 	if def.GroupPath() == "" {
 		return
+	}
+	name := "rollout.orderBy"
+	if def.Rollout.OrderBy == "" {
+		name = "rollout.spreadBy"
 	}
 	if def.DeviceIDs != nil {
 		o.fault(name, nil, "goes with queryCondition only: the hub groups the devices of a query")

@@ -326,11 +326,25 @@ func (r *Rolling) Turn(now, ready time.Time, size int, s Sight) (at time.Time, o
 // Begin is Turn for a shard that is handed out for the first time, and counts its devices.
 func (r *Rolling) Begin(now, ready time.Time, size int, s Sight) (at time.Time, over time.Duration) {
 	at, over = r.Turn(now, ready, size, s)
+	r.Count(size)
+	return at, over
+}
+
+// Count counts devices as begun; those that wait for others get their turn later.
+func (r *Rolling) Count(size int) {
 	r.Begun += size
 	if i := r.Current(); i >= 0 {
 		r.Batches[i].Begun += size
 	}
-	return at, over
+}
+
+// Resumes reports whether so many devices that were counted before may go on at now.
+func (r *Rolling) Resumes(now time.Time, size int, s Sight) bool {
+	most := r.Policy.MaxConcurrency
+	if most > 0 && s.InFlight > 0 && s.InFlight+size > most {
+		return false
+	}
+	return r.Policy.Rate(r.Begun, s.Succeeded) == 0 || !r.Next.After(now.Add(beginAhead))
 }
 
 func spacing(devices int, perMinute float64) time.Duration {

@@ -22,6 +22,9 @@ type Rollout struct {
 	Batches          []BatchPolicy    `json:"batches,omitempty"`
 	// OrderBy is the path of a tag or property by whose values the devices are ordered; "" is the order of the query or list.
 	OrderBy string `json:"orderBy,omitempty"`
+	// SpreadBy is the path of a tag or property: of the devices with one value of it MaxPerValue are called at once, 1 unless given.
+	SpreadBy    string `json:"spreadBy,omitempty"`
+	MaxPerValue int    `json:"maxConcurrencyPerValue,omitempty"`
 }
 
 // ExponentialRate begins slowly and multiplies the rate by IncrementFactor each time so many more devices were begun, or succeeded.
@@ -113,13 +116,15 @@ func (o *object) rollout() *Rollout {
 	if r == nil {
 		return nil
 	}
-	r.only("maximumPerMinute", "exponentialRate", "maxConcurrency", "batches", "orderBy")
+	r.only("maximumPerMinute", "exponentialRate", "maxConcurrency", "batches", "orderBy", "spreadBy", "maxConcurrencyPerValue")
 	p := &Rollout{
 		MaximumPerMinute: int(r.integer("maximumPerMinute", 0, 1, MaxRatePerMinute)),
 		ExponentialRate:  r.exponentialRate(),
 		MaxConcurrency:   int(r.integer("maxConcurrency", 0, 1, MaxConcurrency)),
 		Batches:          r.batches(),
 		OrderBy:          r.twinPath("orderBy"),
+		SpreadBy:         r.twinPath("spreadBy"),
+		MaxPerValue:      int(r.integer("maxConcurrencyPerValue", 0, 1, MaxPerValue)),
 	}
 	if e := p.ExponentialRate; e != nil && p.MaximumPerMinute > 0 && e.BaseRatePerMinute > p.MaximumPerMinute {
 		r.fault("exponentialRate", r.members["exponentialRate"], "must not begin with more than maximumPerMinute")

@@ -7,6 +7,7 @@ type Shard struct {
 	RunID  string
 	Number int
 	Part   int // of the run's target that its devices belong to, 0 of a target without parts
+	AtOnce int // devices that may be called at once, 0 for any number
 	// Executions are in the order in which the hub listed the devices.
 	Executions []Execution
 	// Closed shards hold only final executions and are never claimed again.

@@ -3,6 +3,7 @@ package tablestore
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
@@ -38,4 +39,18 @@ func (s *Store) SaveParts(ctx context.Context, plan *job.Plan, parts job.Parts) 
 		plan.Rev = rev
 	}
 	return err
+}
+
+// Heads gives what Grow wants to know of the shards from <= n < to of a run that holds devices apart.
+func (s *Store) Heads(ctx context.Context, runID string, from, to int) ([]Underway, error) {
+	heads := make([]Underway, 0, to-from)
+	q := query{partition: runID, from: numbered(rowShard, from), to: numbered(rowShard, to), columns: "RowKey,Devices,Part,AtOnce"}
+	err := s.runs.each(ctx, q, func(e entity) (bool, error) {
+		heads = append(heads, Underway{Number: from + len(heads), Devices: e.int("Devices"), Part: e.int("Part"), Limited: e.int("AtOnce") > 0})
+		return true, nil
+	})
+	if err == nil && len(heads) != to-from {
+		err = fmt.Errorf("run %s: %d of the shards %d to %d are there", runID, len(heads), from, to-1)
+	}
+	return heads, err
 }

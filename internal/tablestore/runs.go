@@ -146,6 +146,9 @@ func (s *Store) Grow(ctx context.Context, g Growth) error {
 				return err
 			}
 		}
+		if u.Limited {
+			row["Part"], row["Limited"] = u.Part, true
+		}
 		b.put(row)
 	}
 	if g.Listed != nil {

@@ -57,6 +57,9 @@ func (s *Store) shardEntity(shard *job.Shard) (entity, error) {
 	if shard.Part > 0 {
 		e["Part"] = shard.Part
 	}
+	if shard.AtOnce > 0 {
+		e["AtOnce"] = shard.AtOnce
+	}
 	putClaim(e, shard.Claim)
 	counts := job.Count(shard.Executions)
 	for _, state := range job.ExecutionStates() {
@@ -95,7 +98,7 @@ func (s *Store) shardOf(runID string, e entity) (*job.Shard, error) {
 		return nil, fmt.Errorf("reading shard %d of run %s: %w", n, runID, err)
 	}
 	return &job.Shard{
-		RunID: runID, Number: n, Part: e.int("Part"), Executions: executions, Closed: e.flag("Closed"), Claim: claimOf(e),
+		RunID: runID, Number: n, Part: e.int("Part"), AtOnce: e.int("AtOnce"), Executions: executions, Closed: e.flag("Closed"), Claim: claimOf(e),
 	}, nil
 }
 
@@ -212,6 +215,9 @@ func (s *Store) CloseShards(ctx context.Context, shards []*job.Shard) error {
 type Underway struct {
 	Number  int
 	Devices int
+	// Part and Limited are known of shards of a run that holds devices apart: the part of its target, and whether that limits calls.
+	Part    int
+	Limited bool
 	Done    bool
 	Counts  job.Counts
 	// CheckAt is when the supervisor looks whether anybody still works on an open shard; Checks is how often it did.
@@ -233,9 +239,10 @@ func (u Underway) put(e entity) {
 // Underway lists the shards of a run between enqueueing and roll-up, done ones first.
 func (s *Store) Underway(ctx context.Context, runID string) ([]Underway, error) {
 	var all []Underway
-	q := query{partition: runID, from: rowDone, to: after(rowOpen), columns: "RowKey,Devices,Counts,CheckAt,Checks,WakeAt"}
+	q := query{partition: runID, from: rowDone, to: after(rowOpen), columns: "RowKey,Devices,Counts,CheckAt,Checks,WakeAt,Part,Limited"}
 	err := s.runs.each(ctx, q, func(e entity) (bool, error) {
 		u := Underway{Devices: e.int("Devices"), CheckAt: e.time("CheckAt"), Checks: e.int("Checks"), WakeAt: e.time("WakeAt")}
+		u.Part, u.Limited = e.int("Part"), e.flag("Limited")
 		var err error
 		if u.Number, err = number(e.row()); err != nil {
 			return false, err
