@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/twinquery"
 )
 
 // watchful looks after devices that are waited for as soon as the slack of retries allows.
@@ -145,5 +147,152 @@ func TestStepsAreCarriedOutInOrderUntilOneFails(t *testing.T) {
 		require.Equal(t, 204, e.StatusCode)
 		require.Len(t, e.Progress.Results, 3)
 		require.JSONEq(t, `"prepare"`, string(e.Progress.Results[0].Payload()))
+	}
+}
+
+const shortSteps = `{"jobId":"short","type":"scheduleSteps","queryCondition":"*","steps":[
+	{"method":{"methodName":"prepare"}},
+	{"waitFor":{"path":"properties.reported.fw.status","equals":"done"}},
+	{"updateTwin":{"properties":{"desired":{"telemetryInterval":30}}}}]%s}`
+
+// TestAProcessMayDieBetweenSteps kills the process at its nth storage request: every device goes through all steps in order, and
+// only the step whose outcome was not stored is repeated.
+func TestAProcessMayDieBetweenSteps(t *testing.T) {
+	t.Parallel()
+	dieBetweenSteps(t, "", func(t *testing.T, w *world, run *job.Run) {
+		require.Equal(t, 60, run.Counts().Of(job.Succeeded))
+		repeated := 0
+		for device := range w.executions(run) {
+			require.Regexp(t, "^(prepare )+twin( twin)*$", w.hub.did(device), device)
+			repeated += w.hub.called(device) - 2
+		}
+		require.LessOrEqual(t, repeated, 60, "one death repeats one step of a device at most")
+	})
+}
+
+func TestNoStepIsEverDoneTwice(t *testing.T) {
+	t.Parallel()
+	dieBetweenSteps(t, `,"deliveryGuarantee":"atMostOnce"`, func(t *testing.T, w *world, run *job.Run) {
+		c := run.Counts()
+		require.Equal(t, 60, c.Of(job.Succeeded)+c.Of(job.InDoubt))
+		for device, e := range w.executions(run) {
+			did := w.hub.did(device)
+			if e.State == job.Succeeded {
+				require.Equal(t, "prepare twin", did, device)
+				continue
+			}
+			require.Contains(t, []string{"", "prepare", "prepare twin"}, did, device)
+		}
+	})
+}
+
+func dieBetweenSteps(t *testing.T, members string, check func(*testing.T, *world, *job.Run)) {
+	t.Helper()
+	const last = 40
+	step := int64(2)
+	if testing.Short() {
+		step = 9
+	}
+	for n := int64(1); n <= last; n += step {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{
+				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond, Tick: 200 * time.Millisecond,
+				RetryDelay: time.Millisecond, LookDelay: 1100 * time.Millisecond, Slices: 1,
+			})
+			w.hub.page = 40
+			w.hub.populate(60)
+			w.hub.reported = fine
+			id := w.create(fmt.Sprintf(shortSteps, members))
+			w.current().left.Store(n)
+			run := w.ended(id)
+			require.Equal(t, job.StatusCompleted, run.Status)
+			require.Equal(t, 60, run.Counts().Total())
+			check(t, w, run)
+		})
+	}
+}
+
+// What becomes of devices that are waited for when their run ends or rests, and of those between two steps.
+func TestWhatEndsAJobEndsItsWaits(t *testing.T) {
+	t.Parallel()
+	awaits := func(t *testing.T, body string) (*world, string) {
+		w := newWorld(t, watchful)
+		w.hub.populate(3)
+		w.hub.reported = func(string) map[string]any { return nil }
+		id := w.create(body)
+		w.run(func(context.Context) bool { return w.status(id).Counts().AwaitingMap()["awaitingConfirmation"] == 3 })
+		return w, id
+	}
+	t.Run("its time limit", func(t *testing.T) {
+		t.Parallel()
+		w, id := awaits(t, fmt.Sprintf(confirmed, "PT1H", `,"maxExecutionTimeInSeconds":3`))
+		run := w.ended(id)
+		require.Equal(t, map[string]int{"notConfirmed": 3}, run.Counts().ReasonMap())
+		require.Equal(t, 3, run.Counts().Of(job.TimedOut))
+	})
+	t.Run("its cancel", func(t *testing.T) {
+		t.Parallel()
+		w, id := awaits(t, fmt.Sprintf(confirmed, "PT1H", ""))
+		e, err := w.current().d.CancelExecution(t.Context(), w.status(id).ID, "dev-0", someone())
+		for errors.Is(err, ErrNotWaiting) { // somebody is looking at the device
+			e, err = w.current().d.CancelExecution(t.Context(), w.status(id).ID, "dev-0", someone())
+		}
+		require.NoError(t, err)
+		require.Equal(t, job.Canceled, e.State)
+		require.False(t, e.Awaiting())
+		_, _, err = w.current().d.Cancel(t.Context(), id, someone())
+		require.NoError(t, err)
+		run := w.ended(id)
+		require.Equal(t, map[string]int{"executionCanceled": 1, "jobCanceled": 2}, run.Counts().ReasonMap())
+	})
+	t.Run("a pause only rests them", func(t *testing.T) {
+		t.Parallel()
+		w, id := awaits(t, fmt.Sprintf(confirmed, "PT1S", ""))
+		_, _, err := w.current().d.Pause(t.Context(), id, "", someone())
+		require.NoError(t, err)
+		w.hub.mu.Lock()
+		w.hub.reported = closed
+		w.hub.mu.Unlock()
+		time.Sleep(3 * time.Second)
+		_, _, err = w.current().d.Resume(t.Context(), id, "", someone())
+		require.NoError(t, err)
+		require.Equal(t, 3, w.ended(id).Counts().Of(job.Succeeded), "who was late to look takes what there is")
+	})
+}
+
+// While the hub refuses queries the run is blocked, and no device is at fault.
+func TestAHubThatAnswersNoQueryFailsNoDeviceThatIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, watchful)
+	w.hub.populate(3)
+	w.hub.reported = closed
+	w.hub.blind = func(look int) error {
+		if look <= 2 {
+			return hubError(iothub.HubFault)
+		}
+		return nil
+	}
+	id := w.create(fmt.Sprintf(confirmed, "PT1S", ""))
+	blocked := false
+	run := w.endedAfter(id, func() { blocked = blocked || w.status(id).Status == job.StatusBlocked })
+	require.True(t, blocked)
+	require.Equal(t, 3, run.Counts().Of(job.Succeeded))
+	require.Equal(t, 1, w.hub.called("dev-0"))
+}
+
+// Devices are asked for by one query for each shard, on a schedule, and never one by one.
+func TestDevicesAreLookedAfterByThePage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, watchful)
+	w.hub.populate(250)
+	w.hub.reported = closed
+	run := w.ended(w.create(fmt.Sprintf(confirmed, "PT1H", "")))
+	require.Equal(t, 250, run.Counts().Of(job.Succeeded))
+	require.LessOrEqual(t, w.hub.looked(), 6, "three shards, whose devices are ready about together")
+	w.hub.mu.Lock()
+	defer w.hub.mu.Unlock()
+	for _, q := range w.hub.looks {
+		require.LessOrEqual(t, len(q), twinquery.MaxLength)
 	}
 }

@@ -17,6 +17,7 @@ func FuzzDecode(f *testing.F) {
 		target(`"deviceIds":["a","b'c"]`),
 		target(`"queryCondition":"tags.a IN ['x', 2] AND NOT is_defined(properties.reported.b)"`),
 		patch(`{"etag":"*","deviceId":"","tags":{"a":{"b":[{}]}},"properties":{"desired":{"c":1.5e3,"d":true}}}`),
+		steps(`{"method":{"methodName":"m"}}`, `{"updateTwin":{"properties":{"desired":{"a":{"b":1}}}},"confirm":{"properties":["a.b"]}}`, `{"waitFor":{"path":"properties.reported.a","exists":false,"within":"PT1H"}}`),
 		`{"a":1,"a":{}}`, `[]`, `{`, "\xff",
 	} {
 		f.Add([]byte(body))

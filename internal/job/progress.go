@@ -192,6 +192,7 @@ func (s *Sequence) Names(step int) []string {
 func (s *Sequence) Settle(e *Execution, o Outcome, now time.Time) {
 	at := e.At()
 	switch step := &s.steps[at]; {
+	case e.State.Final():
 	case o.State != Succeeded:
 		e.End(o, now)
 	case step.Confirm != nil && !e.Awaiting():
