@@ -54,6 +54,10 @@ func TestCreateSends(t *testing.T) {
 			stdin:   "a\r\n\n b \n",
 			request: `POST /api/jobs {"type":"scheduleUpdateTwin","updateTwin":{"tags":{"old":null},"properties":{"desired":{"floor":3}}},"deviceIds":["a","b"],"startTime":"2027-01-31T04:00:00Z"}`,
 		},
+		"twin that devices confirm": {
+			args:    []string{"--desired", `{"floor":3}`, "--confirm-within", "10m", "--query", "*"},
+			request: `POST /api/jobs {"type":"scheduleUpdateTwin","updateTwin":{"properties":{"desired":{"floor":3}}},"confirm":{"within":"PT600S"},"queryCondition":"*"}`,
+		},
 		"from a file, as it is": {
 			args:    []string{"-f", "job.json"},
 			request: `PUT /api/jobs/from-file {"jobId": "from-file", "unknown": 1}`,

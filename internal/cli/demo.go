@@ -73,7 +73,7 @@ func (c *demo) run(ctx context.Context, args []string) (err error) {
 	c.printf("Starting storage, an IoT hub with %s, a device over MQTT and the app ...\n", devices(c.fleet.devices))
 	c.stack, err = devstack.Start(ctx, devstack.Options{
 		Devices: c.fleet.devices, MQTTDevices: 1, Latency: c.fleet.latency, Journal: true,
-		OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent,
+		OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent, ApplyAfter: c.fleet.applyAfter,
 		Progress: out, DeviceOutput: io.MultiWriter(out, device), Log: slog.New(slog.NewTextHandler(log, nil)), HandlerOutput: log,
 	})
 	if err != nil {

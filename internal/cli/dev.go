@@ -139,7 +139,7 @@ func (c *dev) options(log io.Writer) devstack.Options {
 		data = filepath.Join(c.m.Dir, data)
 	}
 	return devstack.Options{
-		Devices: c.fleet.devices, OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent,
+		Devices: c.fleet.devices, OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent, ApplyAfter: c.fleet.applyAfter,
 		Latency: c.fleet.latency, Throttle: c.tier.throttle, TimeScale: c.tier.scale, HubJobs: c.tier.jobs, MQTTDevices: c.mqttDevices, Instances: c.instances, Hubs: c.hubs,
 		Port: c.port, TLSPort: c.tlsPort, CORS: c.origins, PassThrough: true, HubPort: c.hubPort, MQTTPort: c.mqttPort, DataDir: data, AppRoot: c.app,
 		Log: slog.New(slog.NewTextHandler(log, nil)), HandlerOutput: log,

@@ -3,6 +3,7 @@ package cli
 import (
 	"flag"
 	"sync"
+	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/latency"
 )
@@ -12,6 +13,7 @@ type fleetFlags struct {
 	devices               int
 	offline, fail, silent float64
 	latency               latency.Distribution
+	applyAfter            time.Duration
 }
 
 func (f *fleetFlags) flags(fs *flag.FlagSet) {
@@ -19,6 +21,7 @@ func (f *fleetFlags) flags(fs *flag.FlagSet) {
 	fs.Float64Var(&f.offline, "offline", f.offline, "`share` of them that is not connected, as in 0.02")
 	fs.Float64Var(&f.fail, "fail", f.fail, "`share` of them that answers every method with status 500")
 	fs.Float64Var(&f.silent, "silent", f.silent, "`share` of them that never answers")
+	fs.DurationVar(&f.applyAfter, "apply-after", f.applyAfter, "how `long` they take to apply desired properties and report them")
 	fs.TextVar(&f.latency, "latency", f.latency, "how long they take to answer: a `time` like 50ms, 10ms..200ms or lognormal(80ms,0.6,5s)")
 }
 
@@ -36,6 +39,8 @@ func (f *fleetFlags) check() error {
 	switch {
 	case sum > 1:
 		return usagef("a device is one of them at most", "--offline, --fail and --silent add up to %v", sum)
+	case f.applyAfter < 0:
+		return usagef("give 0 or more", "--apply-after %s is too short", f.applyAfter)
 	case f.devices < 0:
 		return usagef("give 0 or more", "--devices %d is too small", f.devices)
 	}

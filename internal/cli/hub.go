@@ -60,7 +60,7 @@ func (c *hub) run(ctx context.Context, args []string) error {
 	}
 	fleet, err := fleetsim.New(fleetsim.Options{
 		Devices: c.fleet.devices, Latency: c.fleet.latency,
-		OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent,
+		OfflineShare: c.fleet.offline, FailShare: c.fleet.fail, SilentShare: c.fleet.silent, ApplyAfter: c.fleet.applyAfter,
 	})
 	if err != nil {
 		return err

@@ -59,6 +59,7 @@ type jobCreate struct {
 	responseTimeout    time.Duration
 	connectTimeout     time.Duration
 	desired, tags      string
+	confirmWithin      time.Duration
 	query, devicesFile string
 	devices, hubs      []string
 	start              string
@@ -82,6 +83,7 @@ func (c *jobCreate) flags(fs *flag.FlagSet) {
 	fs.DurationVar(&c.responseTimeout, "response-timeout", 0, "how long a device may take to answer, as in 30s: 5s to 300s, 30s unless given")
 	fs.DurationVar(&c.connectTimeout, "connect-timeout", 0, "how long to wait for a device that is offline, up to 300s; unless given it fails at once")
 	fs.StringVar(&c.desired, "desired", "", "patch of the desired properties: a `JSON` object, or @file")
+	fs.DurationVar(&c.confirmWithin, "confirm-within", 0, "wait so `long` until each device reports what --desired sets; else it times out")
 	fs.StringVar(&c.tags, "tags", "", "patch of the tags: a `JSON` object, or @file")
 	fs.StringVar(&c.query, "query", "", "`condition` that selects the devices, '*' for all")
 	fs.Func("device", "`id` of a device to do it on; may be repeated", func(id string) error {
@@ -201,7 +203,7 @@ func (c *jobCreate) checkKey(id string) error {
 // fromFile takes the job from a file, as it is: the service judges it.
 func (c *jobCreate) fromFile() (id string, body []byte, err error) {
 	for _, name := range append(failureFlagNames(),
-		"method", "payload", "response-timeout", "connect-timeout", "desired", "tags", "query", "device", "devices-file",
+		"method", "payload", "response-timeout", "connect-timeout", "desired", "confirm-within", "tags", "query", "device", "devices-file",
 		"start", "max-time", "callback-url", "cron", "every", "time-zone", "overlap", "runs", "jitter",
 	) {
 		if c.given[name] {

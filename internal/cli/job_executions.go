@@ -18,7 +18,8 @@ func jobExecutionsEntry() entry {
 		name: "job executions", args: "<job id>", summary: "show what became of each device of a job",
 		text: `
 Every device of a job is in exactly one state: queued, inProgress, succeeded, failed, timedOut, rejected, canceled,
-removed or inDoubt. REASON says why a device did not succeed, CODE is the status that it answered with, and ANSWER what it answered,
+removed or inDoubt; of a job with steps, at the step that it is at or ended in. REASON says why a device did not
+succeed, or what it is waited for; CODE is the status that it answered with, and ANSWER what it answered,
 or the text of the error.`,
 		example: `
 fleetjobs job executions reboot-42
@@ -174,8 +175,12 @@ func executionRow(e *client.Execution) []string {
 	if e.DeviceStatus != 0 {
 		code = strconv.Itoa(e.DeviceStatus)
 	}
+	state := e.Status
+	if e.Step > 0 {
+		state += ", step " + strconv.Itoa(e.Step)
+	}
 	return []string{
-		plain(atHub(e)), plain(e.Status), plain(cmp.Or(e.Error.Code, "-")), code, strconv.Itoa(e.Attempts), clock(e.EndTime),
+		plain(atHub(e)), plain(state), plain(cmp.Or(e.Error.Code, e.Substate, "-")), code, strconv.Itoa(e.Attempts), clock(e.EndTime),
 		cutTo(plain(answer(e)), 60),
 	}
 }
@@ -192,6 +197,9 @@ func answer(e *client.Execution) string {
 	var text bytes.Buffer
 	if len(e.Payload) > 0 && json.Compact(&text, e.Payload) == nil {
 		return text.String()
+	}
+	if e.Substate != "" {
+		return "until " + clock(e.AwaitedUntil)
 	}
 	return cmp.Or(e.PayloadText, e.Error.Message, "-")
 }

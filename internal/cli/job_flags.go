@@ -30,6 +30,8 @@ func (c *jobCreate) fromFlags() (*client.Definition, error) {
 func (c *jobCreate) operation(def *client.Definition) error {
 	twin := c.given["desired"] || c.given["tags"]
 	switch {
+	case c.given["confirm-within"] && !c.given["desired"]:
+		return usagef("give both", "--confirm-within goes with --desired only")
 	case c.method == "" && !twin:
 		return usagef(tryHelp("job create"), "what is the job to do? give --method, or --desired and --tags, or a file with -f")
 	case c.method != "" && twin:
@@ -59,6 +61,13 @@ func (c *jobCreate) twin(def *client.Definition) error {
 	desired, err := c.jsonFlag("desired", c.desired)
 	if err != nil {
 		return err
+	}
+	within, err := isoSeconds("confirm-within", c.confirmWithin)
+	if err != nil {
+		return err
+	}
+	if within != "" {
+		def.Confirm = &client.Confirm{Within: within}
 	}
 	tags, err := c.jsonFlag("tags", c.tags)
 	if err != nil {

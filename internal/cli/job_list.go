@@ -35,7 +35,7 @@ type jobList struct {
 
 func (c *jobList) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.status, "status", "", "only jobs with this `status`: scheduled, running, blocked, paused, stopping, completed, failed or cancelled")
-	fs.StringVar(&c.kind, "type", "", "only jobs of this `type`: method or twin")
+	fs.StringVar(&c.kind, "type", "", "only jobs of this `type`: method, twin or steps")
 	c.listing.flags(fs, "jobs")
 	c.connection.flags(fs)
 }
@@ -50,6 +50,8 @@ func (c *jobList) run(ctx context.Context, args []string) error {
 		options.Type = client.TypeMethod
 	case "twin":
 		options.Type = client.TypeTwin
+	case "steps":
+		options.Type = client.TypeSteps
 	}
 	api, err := c.open()
 	if err != nil {

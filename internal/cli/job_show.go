@@ -87,6 +87,9 @@ func (m *Main) describe(j *client.Job) error {
 	for _, row := range countRows(j.ExecutionStatistics, executionStates()) {
 		line("  "+row[0], row[1])
 	}
+	for _, row := range countRows(j.Awaiting, nil) {
+		line("    "+row[0], row[1])
+	}
 	for i, row := range countRows(j.FailureReasons, nil) {
 		if i == 0 {
 			line("reasons", " ")

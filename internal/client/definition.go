@@ -9,9 +9,10 @@ import (
 // describes each, with its limits.
 type Definition struct {
 	JobID          string      `json:"jobId,omitempty"`
-	Type           string      `json:"type,omitempty"` // TypeMethod or TypeTwin
+	Type           string      `json:"type,omitempty"` // TypeMethod, TypeTwin or TypeSteps
 	Method         *Method     `json:"cloudToDeviceMethod,omitempty"`
 	UpdateTwin     *TwinUpdate `json:"updateTwin,omitempty"`
+	Confirm        *Confirm    `json:"confirm,omitempty"`
 	QueryCondition string      `json:"queryCondition,omitempty"` // the WHERE part of a twin query, "*" for all devices
 	DeviceIDs      []string    `json:"deviceIds,omitempty"`      // instead of QueryCondition
 	StartTime      time.Time   `json:"startTime,omitzero"`
@@ -36,6 +37,12 @@ type Definition struct {
 	Timeout *Timeout `json:"timeout,omitempty"`
 	// DeliveryGuarantee is atLeastOnce, the default, or atMostOnce.
 	DeliveryGuarantee string `json:"deliveryGuarantee,omitempty"`
+}
+
+// Confirm has the devices of a twin update waited for until they report what is desired.
+type Confirm struct {
+	Properties []string `json:"properties,omitempty"` // paths below desired, all that are set unless given
+	Within     string   `json:"within,omitempty"`     // ISO 8601
 }
 
 // Timeout bounds how long a device may take; durations are ISO 8601.
@@ -80,6 +87,7 @@ type Notifications struct {
 const (
 	TypeMethod = "scheduleDeviceMethod"
 	TypeTwin   = "scheduleUpdateTwin"
+	TypeSteps  = "scheduleSteps"
 )
 
 // Method is a call of a direct method.

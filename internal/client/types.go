@@ -10,7 +10,7 @@ import (
 // (https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-jobs).
 type Job struct {
 	ID             string `json:"jobId"`
-	Type           string `json:"type"`   // scheduleDeviceMethod or scheduleUpdateTwin
+	Type           string `json:"type"`   // scheduleDeviceMethod, scheduleUpdateTwin or scheduleSteps
 	Status         string `json:"status"` // scheduled, running, blocked, paused, stopping, completed, failed, cancelled
 	QueryCondition string `json:"queryCondition"`
 	// DeviceIDCount is the length of the explicit list that took the place of QueryCondition, 0 when none did.
@@ -26,6 +26,8 @@ type Job struct {
 	Statistics                Statistics `json:"deviceJobStatistics"`
 	// ExecutionStatistics counts the devices by the state of their execution, more finely than Statistics.
 	ExecutionStatistics map[string]int `json:"executionStatistics"`
+	// Awaiting counts devices in progress by what they are waited for.
+	Awaiting map[string]int `json:"awaiting"`
 	// FailureReasons counts the devices that ended without success by the reason.
 	FailureReasons map[string]int `json:"failureReasons"`
 	FailureReason  string         `json:"failureReason"` // why the job itself failed, or how an abort criterion was met
@@ -96,6 +98,9 @@ type Execution struct {
 	Payload      json.RawMessage `json:"payload"`      // the device's answer
 	PayloadText  string          `json:"payloadText"`  // the same, where it is not JSON or was cut
 	Error        ExecutionError  `json:"error"`        // why it ended without success
+	Substate     string          `json:"substate"`     // what a device in progress is waited for, else ""
+	AwaitedUntil time.Time       `json:"awaitedUntil"` // when the time for that ends
+	Step         int             `json:"step"`         // that it is at or ended in, from the second on; else 0
 
 	// Raw is the JSON that the service sent.
 	Raw json.RawMessage `json:"-"`

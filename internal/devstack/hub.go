@@ -37,7 +37,7 @@ func (s *Stack) startHub(ctx context.Context) error {
 func (s *Stack) newHub(ctx context.Context, options hubsim.Options) (*hubsim.Server, *fleetsim.Fleet, error) {
 	o := s.options
 	fleet, err := fleetsim.New(fleetsim.Options{
-		Devices: o.Devices, Latency: o.Latency, OfflineShare: o.OfflineShare, FailShare: o.FailShare, SilentShare: o.SilentShare,
+		Devices: o.Devices, Latency: o.Latency, OfflineShare: o.OfflineShare, FailShare: o.FailShare, SilentShare: o.SilentShare, ApplyAfter: o.ApplyAfter,
 	})
 	if err != nil {
 		return nil, nil, err

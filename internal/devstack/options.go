@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/latency"
@@ -32,6 +33,8 @@ type Options struct {
 	// DataDir keeps storage, keys and timers between runs; "" forgets them. The hub always begins anew, and jobs are kept
 	// by hub name, which holds HubPort: give that a fixed value.
 	DataDir string
+	// ApplyAfter is how long devices take to do what is desired and report it.
+	ApplyAfter time.Duration
 	// OfflineShare, FailShare and SilentShare of the fleet are not connected, answer methods with status 500, never answer.
 	OfflineShare, FailShare, SilentShare float64
 	// Latency is how long devices of the fleet take to answer a method.

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"iter"
 	"sync/atomic"
+	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/fault"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/latency"
@@ -32,6 +33,8 @@ type Options struct {
 	Prefix string
 	// Latency is how long devices take to answer a method.
 	Latency latency.Distribution
+	// ApplyAfter is how long devices take to do what is desired, and to report it.
+	ApplyAfter time.Duration
 	// OfflineShare of the devices are not connected.
 	OfflineShare float64
 	// FailShare of the devices answer every method with status 500.

@@ -99,7 +99,11 @@ func TestAnswers(t *testing.T) {
 		require.JSONEq(t, test[2], string(answer.Payload))
 		require.Zero(t, answer.After)
 	}
-	require.Equal(t, map[string]any{"a": nil}, well.ApplyDesired(map[string]any{"a": nil}))
+	reported, after := well.ApplyDesired(map[string]any{"a": nil})
+	require.Equal(t, map[string]any{"a": nil}, reported)
+	require.Zero(t, after)
+	_, after = responders(newFleet(t, fleetsim.Options{Devices: 1, ApplyAfter: time.Minute}))[0].ApplyDesired(map[string]any{"a": 1})
+	require.Equal(t, time.Minute, after)
 
 	failing := responders(newFleet(t, fleetsim.Options{Devices: 1, FailShare: 1}))[0].Respond("reboot", nil)
 	require.Equal(t, 500, failing.Status)

@@ -3,6 +3,7 @@ package fleetsim
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/latency"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
@@ -51,5 +52,8 @@ func result(method string, payload []byte) []byte {
 	}
 }
 
-// ApplyDesired implements registry.Responder: the device does what is desired and reports it under the same names.
-func (r *responder) ApplyDesired(patch map[string]any) map[string]any { return patch }
+// ApplyDesired implements registry.Responder: the device does what is desired and reports it under the same names, when it has taken
+// the fleet's time for that.
+func (r *responder) ApplyDesired(patch map[string]any) (map[string]any, time.Duration) {
+	return patch, r.fleet.opt.ApplyAfter
+}

@@ -29,7 +29,7 @@ func (e *echo) Respond(_ string, payload []byte) registry.Answer {
 	return registry.Answer{Reply: registry.Reply{Status: 207, Payload: payload}}
 }
 
-func (e *echo) ApplyDesired(map[string]any) map[string]any { return nil }
+func (e *echo) ApplyDesired(map[string]any) (map[string]any, time.Duration) { return nil, 0 }
 
 // echoes are a device "d" that does as e says, and "off", which is not connected.
 func echoes(e *echo) hubsim.Devices {

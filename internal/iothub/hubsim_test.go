@@ -27,7 +27,7 @@ func (program) Respond(method string, payload []byte) registry.Answer {
 	return registry.Answer{Reply: registry.Reply{Status: 299, Payload: payload}}
 }
 
-func (program) ApplyDesired(map[string]any) map[string]any { return nil }
+func (program) ApplyDesired(map[string]any) (map[string]any, time.Duration) { return nil, 0 }
 
 // simulator starts a hub with the given devices and a client for it.
 func simulator(t *testing.T, opts hubsim.Options) (*hubsim.Server, *Client) {

@@ -43,8 +43,8 @@ type Notice struct {
 type Responder interface {
 	// Respond answers a direct method at once; the simulator waits for Answer.After.
 	Respond(method string, payload []byte) Answer
-	// ApplyDesired returns what the device reports after a change of its desired properties; nil for nothing.
-	ApplyDesired(patch map[string]any) (reported map[string]any)
+	// ApplyDesired returns what the device reports after a change of its desired properties, nil for nothing, and how long it takes.
+	ApplyDesired(patch map[string]any) (reported map[string]any, after time.Duration)
 }
 
 // Answer is what a Responder does about a method.
@@ -76,10 +76,19 @@ func (l *inProcess) Invoke(ctx context.Context, call Call) (Reply, bool) {
 }
 
 func (l *inProcess) NotifyDesired(n Notice) {
-	if reported := l.responder.ApplyDesired(n.Values); len(reported) > 0 {
+	reported, after := l.responder.ApplyDesired(n.Values)
+	if len(reported) == 0 {
+		return
+	}
+	report := func() {
 		// A device has nobody to tell that its report was refused.
 		_, _ = l.device.Report(reported)
 	}
+	if after > 0 {
+		time.AfterFunc(after, report)
+		return
+	}
+	report()
 }
 
 func (l *inProcess) Ready() bool { return true }
