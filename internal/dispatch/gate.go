@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,9 @@ type gate struct {
 	until    time.Time // closed until then
 	streak   int       // throttled rounds in a row
 	lowered  time.Time // when the limit was last lowered
-	waiting  []chan struct{}
+	waiting  []chan bool
+
+	turns sync.Pool // of channels for those who wait
 
 	window      time.Time // since when ended counts
 	ended, last int       // calls of this window, and of the one before
@@ -41,50 +44,90 @@ const (
 // wait but returns how long.
 func (g *gate) enter(ctx context.Context, hold time.Duration) (time.Duration, error) {
 	for {
-		g.mu.Lock()
 		if err := ctx.Err(); err != nil {
-			g.wake(1)
-			g.mu.Unlock()
 			return 0, err
 		}
+		turn := g.turn() // not under the lock, which all calls of the process need
+		g.mu.Lock()
 		closed := g.until.Sub(g.now())
-		if closed <= 0 && g.inFlight < int(g.limit) {
+		switch {
+		case closed > 0:
+			g.mu.Unlock()
+			g.turns.Put(turn)
+			if closed > hold {
+				return closed, nil
+			}
+			if err := sleep(ctx, closed+rand.N(closed/4+time.Millisecond)); err != nil {
+				return 0, err
+			}
+			continue
+		case g.inFlight < int(g.limit) && len(g.waiting) == 0:
 			g.inFlight++
 			g.mu.Unlock()
+			g.turns.Put(turn)
 			return 0, nil
 		}
-		if closed > hold {
-			g.mu.Unlock()
-			return closed, nil
-		}
-		turn := make(chan struct{})
-		var opens <-chan time.Time
-		if closed > 0 {
-			opens = time.After(closed + rand.N(closed/4+time.Millisecond))
-		} else {
-			g.waiting = append(g.waiting, turn)
-		}
+		g.waiting = append(g.waiting, turn)
 		g.mu.Unlock()
 		select {
-		case <-turn:
-		case <-opens:
+		case mine := <-turn:
+			g.turns.Put(turn)
+			if mine && ctx.Err() == nil {
+				return 0, nil
+			}
+			g.giveBack(mine)
 		case <-ctx.Done():
-			g.pass(turn)
-			return 0, ctx.Err()
+			g.quit(turn)
 		}
 	}
+}
+
+// turn gives a channel that tells who waits that he may begin, or, by false, that he is to look again.
+func (g *gate) turn() chan bool {
+	if turn, ok := g.turns.Get().(chan bool); ok {
+		return turn
+	}
+	return make(chan bool, 1)
+}
+
+// quit takes somebody who waited out of the line.
+func (g *gate) quit(turn chan bool) {
+	g.mu.Lock()
+	i := slices.Index(g.waiting, turn)
+	if i >= 0 {
+		g.waiting = slices.Delete(g.waiting, i, i+1)
+	}
+	g.mu.Unlock()
+	mine := i < 0 && <-turn
+	g.turns.Put(turn)
+	g.giveBack(mine)
+}
+
+// giveBack lets the next one begin instead of somebody who could have, and does not.
+func (g *gate) giveBack(mine bool) {
+	if !mine {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inFlight--
+	g.handOut()
+}
+
+// handOut lets those who wait begin as far as there is room. g.mu is held.
+func (g *gate) handOut() {
+	n := max(0, min(int(g.limit)-g.inFlight, len(g.waiting)))
+	for _, turn := range g.waiting[:n] {
+		turn <- true
+	}
+	g.inFlight += n
+	g.waiting = g.waiting[n:]
 }
 
 const (
 	rateWindow  = 500 * time.Millisecond
 	mostWaiting = 10 * job.ShardSize
 )
-
-// count counts a call that ended. g.mu is held.
-func (g *gate) count() {
-	g.roll()
-	g.ended++
-}
 
 // roll begins a new window when it is time. g.mu is held.
 func (g *gate) roll() {
@@ -135,39 +178,18 @@ func (g *gate) closed() time.Duration {
 	return g.until.Sub(g.now())
 }
 
-// pass gives a turn that was granted but not used to the next.
-func (g *gate) pass(turn chan struct{}) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for i, w := range g.waiting {
-		if w == turn {
-			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
-			return
-		}
-	}
-	g.wake(1)
-}
-
-// wake lets up to n waiting callers try again. g.mu is held.
-func (g *gate) wake(n int) {
-	n = max(0, min(n, len(g.waiting)))
-	for _, turn := range g.waiting[:n] {
-		close(turn)
-	}
-	g.waiting = g.waiting[n:]
-}
-
 // leave ends a call that was not throttled.
 func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inFlight--
-	g.count()
+	g.roll()
+	g.ended++
 	g.streak = 0
 	if g.limit < g.capacity {
 		g.limit = min(g.capacity, g.limit+1/g.limit)
 	}
-	g.wake(int(g.limit) - g.inFlight)
+	g.handOut()
 }
 
 // throttled ends a call, begun at started, that the hub throttled and asked to wait for wait (0 when it did not say).
@@ -185,5 +207,8 @@ func (g *gate) throttled(started time.Time, wait time.Duration) {
 	if until := now.Add(max(wait, backoff)); until.After(g.until) {
 		g.until = until
 	}
-	g.wake(len(g.waiting))
+	for _, turn := range g.waiting { // they see how long the gate is closed
+		turn <- false
+	}
+	g.waiting = nil
 }

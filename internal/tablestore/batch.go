@@ -150,13 +150,15 @@ func embedded(resp *http.Response) []reply {
 		return nil
 	}
 	var parts []reply
+	buffered := bufio.NewReader(nil)
 	for {
 		start := bytes.Index(text, []byte("HTTP/1.1 "))
 		if start < 0 {
 			return parts
 		}
 		text = text[start:]
-		part, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(text)), nil)
+		buffered.Reset(bytes.NewReader(text))
+		part, err := http.ReadResponse(buffered, nil)
 		if err != nil {
 			return parts
 		}

@@ -35,9 +35,36 @@ const (
 
 var errPacked = errors.New("packed executions are damaged")
 
-// packer packs and unpacks; it keeps its compressors for the next shard.
+// packer packs and unpacks; it keeps some compressors for the next shards. A sync.Pool would lose them with each collection of
+// garbage, of which they are the largest pieces.
 type packer struct {
-	writers sync.Pool
+	mu      sync.Mutex
+	writers []*flate.Writer
+}
+
+// keptWriters is how many compressors are kept, of 1.2 MB each.
+const keptWriters = 4
+
+// writer gives a compressor that writes to out.
+func (p *packer) writer(out io.Writer) (*flate.Writer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.writers) - 1
+	if last < 0 {
+		return flate.NewWriter(out, flate.BestSpeed)
+	}
+	w := p.writers[last]
+	p.writers = p.writers[:last]
+	w.Reset(out)
+	return w, nil
+}
+
+func (p *packer) keep(w *flate.Writer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.writers) < keptWriters {
+		p.writers = append(p.writers, w)
+	}
 }
 
 func (p *packer) pack(executions []job.Execution) ([]byte, error) {
@@ -47,16 +74,11 @@ func (p *packer) pack(executions []job.Execution) ([]byte, error) {
 	}
 	out := bytes.NewBuffer(make([]byte, 0, len(plain)/2))
 	out.WriteByte(packedDeflated)
-	w, _ := p.writers.Get().(*flate.Writer)
-	if w == nil {
-		var err error
-		if w, err = flate.NewWriter(out, flate.BestSpeed); err != nil {
-			return nil, fmt.Errorf("packing executions: %w", err)
-		}
-	} else {
-		w.Reset(out)
+	w, err := p.writer(out)
+	if err != nil {
+		return nil, fmt.Errorf("packing executions: %w", err)
 	}
-	defer p.writers.Put(w)
+	defer p.keep(w)
 	if _, err := w.Write(plain[1:]); err != nil {
 		return nil, fmt.Errorf("packing executions: %w", err)
 	}
