@@ -154,7 +154,7 @@ type HubRun struct {
 
 // SpreadOver makes a run that begins one at several hubs, each of which has a run of its own under it.
 func (r *Run) SpreadOver(hubs []string) {
-	r.Rollout = nil // each hub has batches of its own
+	r.Rollout, r.Rounds = nil, nil // each hub has its own
 	r.Hubs = make([]HubRun, len(hubs))
 	for i, hub := range hubs {
 		r.Hubs[i] = HubRun{Hub: hub, Status: StatusScheduled}
