@@ -112,6 +112,10 @@ param existingIotHubName string = ''
 @description('Resource group of the existing IoT hub, in this subscription. Empty: that of the app.')
 param existingIotHubResourceGroup string = ''
 
+@description('Further IoT hubs that exist already, in this subscription: objects with name, by which jobs name the hub, iotHubName and resourceGroup.')
+@maxLength(19)
+param furtherIotHubs array = []
+
 @description('Size of the IoT hub to create. The basic sizes have neither twins nor direct methods.')
 @allowed(['F1', 'S1', 'S2', 'S3'])
 param iotHubSku string = 'S1'
@@ -277,6 +281,15 @@ module hubAccess 'modules/iothub-access.bicep' = {
   }
 }
 
+module furtherHubAccess 'modules/iothub-access.bicep' = [for (hub, i) in furtherIotHubs: {
+  name: 'fleetjobs-iothub-access-${token}-${i + 1}'
+  scope: resourceGroup(hub.resourceGroup)
+  params: {
+    hubName: hub.iotHubName
+    principalId: identity.outputs.principalId
+  }
+}]
+
 module network 'modules/network.bicep' = if (enableVirtualNetwork) {
   name: 'fleetjobs-network'
   scope: group
@@ -322,6 +335,12 @@ module app 'modules/app.bicep' = {
     iotHubHostName: hubAccess.outputs.hostName
     iotHubTier: hubAccess.outputs.sku
     iotHubUnits: hubAccess.outputs.capacity
+    furtherHubs: [for (hub, i) in furtherIotHubs: {
+      name: hub.name
+      hostname: furtherHubAccess[i].outputs.hostName
+      tier: furtherHubAccess[i].outputs.sku
+      units: furtherHubAccess[i].outputs.capacity
+    }]
     timerSchedule: timerSchedule
     logLevel: logLevel
     maxCallsInFlight: maxCallsInFlight

@@ -10,6 +10,9 @@ param resourceGroupName = readEnvironmentVariable('AZURE_RESOURCE_GROUP', '')
 param existingIotHubName = readEnvironmentVariable('EXISTING_IOT_HUB_NAME', '')
 param existingIotHubResourceGroup = readEnvironmentVariable('EXISTING_IOT_HUB_RESOURCE_GROUP', '')
 
+// Further hubs that exist already, as a JSON array: see docs/deploy.md.
+param furtherIotHubs = json(readEnvironmentVariable('FURTHER_IOT_HUBS', '[]'))
+
 // flex, premium or dedicated.
 param hostingPlan = readEnvironmentVariable('HOSTING_PLAN', 'flex')
 param runShardAlwaysReadyInstances = int(readEnvironmentVariable('RUN_SHARD_ALWAYS_READY', '0'))

@@ -55,6 +55,9 @@ param iotHubTier string
 @description('FLEETJOBS_HUB_UNITS.')
 param iotHubUnits int
 
+@description('FLEETJOBS_HUBS: objects with name, hostname, tier and units. Empty: not set.')
+param furtherHubs array
+
 @description('FLEETJOBS_MAX_CALLS_IN_FLIGHT.')
 param maxCallsInFlight int
 
@@ -185,6 +188,9 @@ var monitoringSettings = [
 var publicUrlSettings = empty(publicUrl) ? [] : [
   { name: 'FLEETJOBS_PUBLIC_URL', value: publicUrl }
 ]
+var hubsSettings = empty(furtherHubs) ? [] : [
+  { name: 'FLEETJOBS_HUBS', value: string(furtherHubs) }
+]
 var retentionSettings = empty(retention) ? [] : [
   { name: 'FLEETJOBS_RETENTION', value: retention }
 ]
@@ -291,7 +297,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       healthCheckPath: isFlex ? null : '/api/health'
       minimumElasticInstanceCount: isPremium ? max(runShardAlwaysReadyInstances, 1) : null
       functionsRuntimeScaleMonitoringEnabled: isPremium && inNetwork ? true : null
-      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, retentionSettings, exportSettings, otlpSettings, eventGridSettings, callbackKeySettings, callbackAllowSettings, sasPolicySettings, hubTokenSettings, passThroughSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
+      appSettings: concat(handlerSettings, monitoringSettings, authSettings, publicUrlSettings, hubsSettings, retentionSettings, exportSettings, otlpSettings, eventGridSettings, callbackKeySettings, callbackAllowSettings, sasPolicySettings, hubTokenSettings, passThroughSettings, runtimeSettings, premiumPackageSettings, dedicatedPackageSettings)
     }
   }
 }

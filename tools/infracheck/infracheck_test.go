@@ -150,6 +150,7 @@ func TestTheHandlerStartsWithTheSettingsOfTheTemplate(t *testing.T) {
 		"account.name":                          "stfleetjobsabcdefghijklm",
 		"identity.properties.clientId":          "7e0f5c1c-6c1b-4d52-8f0e-0a9a1d1b2c3d",
 		"iotHubHostName":                        "iot-fleetjobs.azure-devices.net",
+		"string(furtherHubs)":                   `[{"name":"plant-b","hostname":"plant-b.azure-devices.net","tier":"S1","units":2}]`,
 		"timerSchedule":                         schedule,
 		"logLevel":                              literal(p.files[mainFile].find("logLevel").value),
 		"publicUrl":                             "https://jobs.example.com",
@@ -178,6 +179,7 @@ func TestTheHandlerStartsWithTheSettingsOfTheTemplate(t *testing.T) {
 	require.Equal(t, "managedidentity", got.Storage.Credential)
 	require.Equal(t, 512, got.MaxCallsInFlight, "as without the setting")
 	require.Equal(t, "iot-fleetjobs.azure-devices.net", got.Hub.Hostname)
+	require.Equal(t, "plant-b.azure-devices.net", got.Hubs.Further[0].Hostname)
 }
 
 // What the page says that the deployment sets, the template does set.

@@ -46,7 +46,7 @@ func (p *project) checkParams(f *file, at *node, target *file, given map[string]
 	}
 }
 
-// checkModuleOutputs looks at <module>.outputs.<name>.
+// checkModuleOutputs looks at <module>.outputs.<name>, and at <modules>[<index>].outputs.<name>.
 func (p *project) checkModuleOutputs(f *file) {
 	f.tree.walk(func(n *node) bool {
 		if n.Type != "member_expression" {
@@ -56,9 +56,13 @@ func (p *project) checkModuleOutputs(f *file) {
 		if outputs.Type != "member_expression" || fieldOf(outputs, "property").Text != "outputs" {
 			return true
 		}
-		m := f.find(fieldOf(outputs, "object").Text)
+		of := fieldOf(outputs, "object")
+		if of.Type == "subscript_expression" {
+			of = fieldOf(of, "object")
+		}
+		m := f.find(of.Text)
 		if m == nil || m.kind != "module" {
-			p.fault(f, n, "modules", "%s is no module", fieldOf(outputs, "object").Text)
+			p.fault(f, n, "modules", "%s is no module", of.Text)
 			return true
 		}
 		name := fieldOf(n, "property").Text

@@ -91,6 +91,7 @@ func moduleFixtures() map[string]badFixture {
 		"unknown parameter":  {mainFile, "    capacity: iotHubCapacity", "    capacity: iotHubCapacity\n    units: 1", []string{`iothub.bicep has no parameter units`}},
 		"parameter missing":  {mainFile, "    retentionDays: logRetentionDays\n", "", []string{`logRetentionDays is not used`, `retentionDays of infra/modules/monitoring.bicep is required`}},
 		"unknown output":     {mainFile, "identity.outputs.clientId", "identity.outputs.clientID", []string{`has no output clientID`}},
+		"of one of several":  {mainFile, "furtherHubAccess[i].outputs.sku", "furtherHubAccess[i].outputs.tier", []string{`iothub-access.bicep has no output tier`}},
 		"outputs of a param": {mainFile, "= storage.outputs.name", "= tags.outputs.name", []string{`tags is no module`}},
 		"nothing to use":     {paramFile, "using 'main.bicep'", "using 'other.bicep'", []string{`there is no file "other.bicep"`}},
 		"value for nothing":  {paramFile, "param location =", "param region =", []string{`location of infra/main.bicep is required`, `main.bicep has no parameter region`}},
