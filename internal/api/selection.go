@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/schedule"
 )
@@ -14,6 +16,26 @@ type selection struct {
 	RoundCount    int               `json:"roundCount,omitempty"` // complete ones
 	LastRound     *roundView        `json:"lastRound,omitempty"`
 	NextRoundTime instant           `json:"nextRoundTime,omitzero"`
+	DeviceList    *listView         `json:"deviceList,omitempty"` // of a job whose runs may share one
+}
+
+type listView struct {
+	RunID      string            `json:"runId"`
+	ListedTime instant           `json:"listedTime"`
+	Reused     bool              `json:"reused"`
+	Age        schedule.Duration `json:"age,omitzero"`
+}
+
+func (s state) deviceList() *listView {
+	l := s.run.List
+	if l == nil {
+		return nil
+	}
+	v := &listView{RunID: l.RunID, ListedTime: instant(l.ListedAt), Reused: l.Reused()}
+	if v.Reused {
+		v.Age = schedule.Duration(s.run.ListAge().Truncate(time.Second))
+	}
+	return v
 }
 
 type roundView struct {
@@ -35,6 +57,7 @@ const (
 
 func (s state) selection() selection {
 	v := selection{State: s.selectionState(), DeviceCount: s.counts.Total(), Mode: s.rec.Selection, Interval: s.rec.SelectionInterval}
+	v.DeviceList = s.deviceList()
 	r := s.run.Rounds
 	if r == nil {
 		return v

@@ -64,26 +64,27 @@ type jobView struct {
 	FailureReason             string          `json:"failureReason,omitempty"`
 	Statistics                job.Statistics  `json:"deviceJobStatistics"`
 
-	RunID               string         `json:"runId"`
-	DeviceIDCount       int            `json:"deviceIdCount,omitempty"`
-	StartedTime         instant        `json:"startedTime,omitzero"`
-	EndReason           job.EndReason  `json:"endReason,omitempty"`
-	ExecutionStatistics map[string]int `json:"executionStatistics"`
-	FailureReasons      map[string]int `json:"failureReasons,omitempty"`
-	Awaiting            map[string]int `json:"awaiting,omitempty"`
-	Selection           selection      `json:"selection"`
-	Blocked             *blockView     `json:"blocked,omitempty"`
-	Paused              *pauseView     `json:"paused,omitempty"`
-	Waiting             *waitingView   `json:"waiting,omitempty"`
-	Warnings            []string       `json:"warnings,omitempty"`
-	Rollout             *job.Rollout   `json:"rollout,omitempty"`
-	RolloutStatus       *rolloutView   `json:"rolloutStatus,omitempty"`
-	MaxDevices          int            `json:"maxDevices,omitempty"`
-	Placeholders        bool           `json:"placeholders,omitempty"`
-	Endless             bool           `json:"endless,omitempty"`
-	Priority            int            `json:"priority,omitempty"`
-	Version             int            `json:"version"`
-	CreatedBy           job.Principal  `json:"createdBy,omitzero"`
+	RunID               string            `json:"runId"`
+	DeviceIDCount       int               `json:"deviceIdCount,omitempty"`
+	StartedTime         instant           `json:"startedTime,omitzero"`
+	EndReason           job.EndReason     `json:"endReason,omitempty"`
+	ExecutionStatistics map[string]int    `json:"executionStatistics"`
+	FailureReasons      map[string]int    `json:"failureReasons,omitempty"`
+	Awaiting            map[string]int    `json:"awaiting,omitempty"`
+	Selection           selection         `json:"selection"`
+	Blocked             *blockView        `json:"blocked,omitempty"`
+	Paused              *pauseView        `json:"paused,omitempty"`
+	Waiting             *waitingView      `json:"waiting,omitempty"`
+	Warnings            []string          `json:"warnings,omitempty"`
+	Rollout             *job.Rollout      `json:"rollout,omitempty"`
+	RolloutStatus       *rolloutView      `json:"rolloutStatus,omitempty"`
+	MaxDevices          int               `json:"maxDevices,omitempty"`
+	Placeholders        bool              `json:"placeholders,omitempty"`
+	Endless             bool              `json:"endless,omitempty"`
+	Priority            int               `json:"priority,omitempty"`
+	DeviceListMaxAge    schedule.Duration `json:"deviceListMaxAge,omitzero"`
+	Version             int               `json:"version"`
+	CreatedBy           job.Principal     `json:"createdBy,omitzero"`
 
 	Notifications *job.Notifications `json:"notifications,omitempty"`
 	Deliveries    []deliveryView     `json:"deliveries,omitempty"`
@@ -120,6 +121,7 @@ func (s state) view() *jobView {
 	v.MaxDevices, v.Placeholders, v.Endless, v.Version = s.rec.MaxDevices, s.rec.Placeholders, s.rec.Endless, s.rec.Version(s.run)
 	v.Hubs, v.HubRuns = s.rec.Hubs, s.hubRuns()
 	v.Priority, v.Waiting = s.rec.Priority, waitingOf(s.run)
+	v.DeviceListMaxAge = s.rec.DeviceListMaxAge
 	v.Rollout, v.RolloutStatus = s.rollout()
 	if b := s.run.Block; b != nil {
 		v.Blocked = &blockView{Reason: b.Reason, Code: b.Code, Since: instant(b.Since), ProbeAt: instant(b.ProbeAt)}

@@ -114,8 +114,11 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 	}
 	p.most, p.interval = rec.MaxDevices, time.Duration(rec.SelectionInterval)
 	p.local = p.d.newLocal(op, owner)
+	if err := p.findList(ctx, rec); err != nil {
+		return err
+	}
 	r := &reader{
-		d: p.d, lane: op.lane, run: p.run.ID, weight: op.weight, target: target{d: p.d, hub: p.run.Hub, rec: rec},
+		d: p.d, lane: op.lane, run: p.run.ID, weight: op.weight, target: target{d: p.d, hub: p.run.Hub, rec: rec, list: p.plan.List},
 		until: p.until, blocked: p.blocked, slots: p.slots,
 	}
 	ready, err := p.divide(ctx, r)
@@ -335,6 +338,8 @@ func (p *planner) failed(ctx context.Context, err error, missed pace.Slot) error
 	switch {
 	case errors.Is(err, errTarget):
 		return p.unplannable(ctx, err)
+	case errors.Is(err, errListGone):
+		return p.askHub(ctx)
 	case errors.As(err, &soon):
 		return p.postpone(ctx, soon.opensAt)
 	case !errors.As(err, &he):

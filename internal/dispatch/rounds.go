@@ -83,6 +83,11 @@ func (p *planner) note(plan *job.Plan) {
 func (p *planner) end(plan *job.Plan, now time.Time) {
 	if plan.Rounds == nil || p.sated {
 		plan.Done = true
+		if plan.List != nil {
+			list := *plan.List
+			list.Complete = true
+			plan.List = &list
+		}
 		return
 	}
 	plan.Part, plan.Continuation = 0, ""

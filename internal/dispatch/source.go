@@ -31,6 +31,7 @@ type target struct {
 	hub   string
 	rec   *job.Record
 	parts []job.Part
+	list  *job.DeviceList // nil unless runs of the job may share one
 }
 
 // source gives the devices of a part, and whether that takes queries of the hub.
@@ -42,6 +43,8 @@ func (t *target) source(part int) (source, bool, error) {
 	switch {
 	case p.DeviceIDs != nil:
 		return t.listed(func(context.Context, string) (found, error) { return found{devices: p.DeviceIDs}, nil })
+	case t.list.Reused():
+		return t.listed(t.d.runSource(t.list))
 	case t.rec.ListChunks > 0:
 		return t.listed(t.d.listSource(t.rec))
 	}

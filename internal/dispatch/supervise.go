@@ -141,7 +141,7 @@ func (s *supervision) look(ctx context.Context) error {
 	}
 	s.plan, s.open, s.done = plan, nil, nil
 	s.run.Planned, s.run.Devices, s.run.PlanDone = plan.Shards, plan.Devices, plan.Done
-	if plan.Rounds != nil {
+	if s.run.List = plan.List; plan.Rounds != nil {
 		s.run.Rounds = plan.Rounds
 	}
 	s.run.Live = job.Counts{}

@@ -25,10 +25,15 @@ type SelectionPolicy struct {
 	SelectionInterval schedule.Duration `json:"selectionInterval,omitempty"`
 	// Endless says of a continuous job that it is meant to have no time limit.
 	Endless bool `json:"endless,omitempty"`
+	// DeviceListMaxAge is how old a list of devices may be that an earlier run of a recurring job has read, for a run to take it over
+	// instead of asking the hub; 0 is none.
+	DeviceListMaxAge schedule.Duration `json:"deviceListMaxAge,omitempty"`
 }
 
 // selectionMembers are the names of SelectionPolicy's members.
-func selectionMembers() []string { return []string{"selection", "selectionInterval", "endless"} }
+func selectionMembers() []string {
+	return []string{"selection", "selectionInterval", "endless", "deviceListMaxAge"}
+}
 
 // selection reads the members that SelectionPolicy names. It comes after the members that it is held against.
 func (o *object) selection(def *Definition) SelectionPolicy {
@@ -40,6 +45,7 @@ func (o *object) selection(def *Definition) SelectionPolicy {
 		o.fault("selection", o.members["selection"], `must be "snapshot" or "continuous"`)
 		return p
 	}
+	p.DeviceListMaxAge = o.listAge(def, p.Selection)
 	p.Endless = o.boolean("endless")
 	if p.Selection != SelectContinuous {
 		for _, name := range []string{"selectionInterval", "endless"} {

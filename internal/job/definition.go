@@ -124,8 +124,9 @@ const (
 	MaxNoteChars       = 500 // of why somebody pauses, resumes or approves
 )
 
-// Limits of a continuous selection.
+// Limits of a selection.
 const (
+	MaxDeviceListAge         = 31 * 24 * time.Hour
 	MinSelectionInterval     = time.Minute
 	MaxSelectionInterval     = 7 * 24 * time.Hour
 	DefaultSelectionInterval = 5 * time.Minute

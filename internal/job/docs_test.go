@@ -251,6 +251,7 @@ var limits = []limit{
 	{"MaxParameterName", "`name` of a parameter", fmt.Sprintf("1 to %d letters, digits, `_` and `-`", job.MaxParameterName)},
 	{"MaxParameterValue", "values of a job's `parameters` together, as JSON", fmt.Sprintf("%d KiB", job.MaxParameterValue>>10)},
 	{"MaxDevices", "`maxDevices`", fmt.Sprintf("1 to %d, all unless given", job.MaxDevices)},
+	{"MaxDeviceListAge", "`deviceListMaxAge`", "PT1S to " + schedule.Duration(job.MaxDeviceListAge).String()},
 	{"MinSelectionInterval", "`selectionInterval`, least", schedule.Duration(job.MinSelectionInterval).String()},
 	{"MaxSelectionInterval", "`selectionInterval`, greatest", schedule.Duration(job.MaxSelectionInterval).String()},
 	{"DefaultSelectionInterval", "`selectionInterval`, unless given", schedule.Duration(job.DefaultSelectionInterval).String()},

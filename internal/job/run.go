@@ -79,6 +79,8 @@ type Run struct {
 	Planned  int
 	Devices  int
 	PlanDone bool
+	// List is that of the plan, nil unless the job lets its runs share a list of devices.
+	List *DeviceList `json:",omitempty"`
 	// Rounds are those of the plan, as the last supervision saw them; nil unless the selection is continuous.
 	Rounds *Rounds `json:",omitempty"`
 

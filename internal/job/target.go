@@ -21,6 +21,8 @@ type Plan struct {
 	SendAt time.Time
 	// OpensAt is when the next part may be selected, zero when nothing waits for that.
 	OpensAt time.Time `json:",omitzero"`
+	// List is nil unless the job lets its runs share a list of devices.
+	List *DeviceList `json:",omitempty"`
 	// Rounds is nil unless the selection is continuous.
 	Rounds *Rounds `json:",omitempty"`
 
