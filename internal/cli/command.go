@@ -32,8 +32,8 @@ func entries() []entry {
 	return []entry{
 		demoEntry(), devEntry(), hubEntry(), deviceEntry(), healthEntry(),
 		jobCreateEntry(), jobListEntry(), jobShowEntry(), jobWatchEntry(), jobExecutionsEntry(), jobPauseEntry(), jobResumeEntry(),
-		jobRunsEntry(), jobRunNowEntry(), jobApproveEntry(), jobNextBatchEntry(), jobEditEntry(), jobRerunEntry(), jobCancelEntry(),
-		jobDeleteEntry(), jobAuditEntry(), importEntry(),
+		jobRunsEntry(), jobRunNowEntry(), jobApproveEntry(), jobNextBatchEntry(), jobEditEntry(), jobRerunEntry(), jobCopyEntry(), jobCancelEntry(),
+		jobDeleteEntry(), jobAuditEntry(), templatePutEntry(), templateListEntry(), templateShowEntry(), templateDeleteEntry(), importEntry(),
 	}
 }
 
@@ -59,11 +59,11 @@ func (m *Main) dispatch(ctx context.Context, args []string) error {
 		return err
 	}
 	name, rest := args[0], args[1:]
-	if name == "job" {
+	if name == "job" || name == "template" {
 		if len(rest) == 0 || isHelp(rest[0]) {
 			return m.help(args[:1])
 		}
-		name, rest = "job "+rest[0], rest[1:]
+		name, rest = name+" "+rest[0], rest[1:]
 	}
 	e, ok := find(name)
 	if !ok && name == args[0] && len(rest) > 0 {

@@ -21,9 +21,9 @@ Start here:
   fleetjobs dev                     a whole deployment on this machine, with simulated devices
   fleetjobs job create --method reboot --query "tags.building = 43" --watch
 
-health, import and the job commands talk to the deployment that --url and --key or the environment variables FLEETJOBS_URL and
-FLEETJOBS_KEY name, and without them to the one that 'fleetjobs dev' runs in the same folder. Where App Service asks
-for a sign-in too, set FLEETJOBS_TOKEN.
+health, import and the job and template commands talk to the deployment that --url and --key or the environment variables
+FLEETJOBS_URL and FLEETJOBS_KEY name, and without them to the one that 'fleetjobs dev' runs in the same folder. Where App
+Service asks for a sign-in too, set FLEETJOBS_TOKEN.
 
 More:
   fleetjobs help <command>          what a command does, its flags, examples
@@ -50,8 +50,8 @@ func (m *Main) help(topic []string) error {
 	switch name {
 	case "":
 		return m.printOverview("")
-	case "job":
-		return m.printOverview("job ")
+	case "job", "template":
+		return m.printOverview(name + " ")
 	case "exit-codes":
 		_, err := io.WriteString(m.Stdout, exitCodes)
 		return err

@@ -43,6 +43,9 @@ fleetjobs job create --method reboot --query '*' --batch 10 --rate 100
 # at two of the deployment's hubs, at the same time
 fleetjobs job create --method reboot --query "tags.ring = 'pilot'" --hub plant-a --hub plant-b
 
+# of a template, see 'fleetjobs help template put'
+fleetjobs job create --template lock-building -p building=43 -p lockTime=20m --start +1h
+
 # an IoT Hub job as JSON, from a file or from standard input; as YAML from a file
 fleetjobs job create -f job.json
 fleetjobs job create -f job.yaml
@@ -69,6 +72,7 @@ type jobCreate struct {
 	failureFlags
 	validate, watch, json bool
 	rollout               rolloutFlags
+	of                    templateFlags
 
 	given map[string]bool // the flags on the command line
 	fs    *flag.FlagSet
@@ -105,6 +109,7 @@ func (c *jobCreate) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.key, "idempotency-key", "", "`text` that makes repeating this command harmless when the service makes the id; a new one each time unless given")
 	fs.BoolVar(&c.json, "json", false, "print the service's answer as JSON")
 	c.rollout.flags(fs)
+	c.of.flags(fs)
 	c.connection.flags(fs)
 }
 
@@ -123,6 +128,9 @@ func (c *jobCreate) run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer api.Close()
+	if body, err = c.of.fill(ctx, api, body); err != nil {
+		return err
+	}
 	if c.validate {
 		return c.preview(ctx, api, body)
 	}
@@ -210,13 +218,8 @@ func (c *jobCreate) fromFile() (id string, body []byte, err error) {
 			return "", nil, usagef("put it into the file", "--%s does not go with -f", name)
 		}
 	}
-	if body, err = c.m.readInput(c.file); err != nil {
-		return "", nil, usagef("give the path of a file, or - for standard input", "-f: %s", err)
-	}
-	if name := strings.ToLower(c.file); strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
-		if body, err = yamlJSON(body); err != nil {
-			return "", nil, usagef("it must hold a job as one YAML mapping", "-f %s: %s", c.file, err)
-		}
+	if body, err = c.m.readJSON(c.file, "a job"); err != nil {
+		return "", nil, err
 	}
 	var named struct {
 		JobID string `json:"jobId"`

@@ -32,6 +32,8 @@ func (c *jobCreate) operation(def *client.Definition) error {
 	switch {
 	case c.given["confirm-within"] && !c.given["desired"]:
 		return usagef("give both", "--confirm-within goes with --desired only")
+	case c.of.template != "" && c.method == "" && !twin:
+		return nil
 	case c.method == "" && !twin:
 		return usagef(tryHelp("job create"), "what is the job to do? give --method, or --desired and --tags, or a file with -f")
 	case c.method != "" && twin:
@@ -86,6 +88,8 @@ func (c *jobCreate) target(def *client.Definition) error {
 	switch {
 	case listed && c.given["query"]:
 		return usagef("give one of both", "--query does not go with --device and --devices-file")
+	case !listed && !c.given["query"] && c.of.template != "":
+		return nil
 	case !listed && !c.given["query"]:
 		return usagef("give --query '*' for all, --query with a condition, --device or --devices-file", "which devices?")
 	}
