@@ -26,6 +26,7 @@ type hubRunView struct {
 	Statistics          job.Statistics `json:"deviceJobStatistics"`
 	ExecutionStatistics map[string]int `json:"executionStatistics"`
 	FailureReasons      map[string]int `json:"failureReasons,omitempty"`
+	Awaiting            map[string]int `json:"awaiting,omitempty"`
 	Blocked             *blockView     `json:"blocked,omitempty"`
 	Paused              *pauseView     `json:"paused,omitempty"`
 }
@@ -47,7 +48,7 @@ func (s state) hubRuns() []hubRunView {
 		v := hubRunView{
 			Hub: h.Hub, RunID: job.HubRunID(s.run.ID, h.Hub), Status: h.Status, StartedTime: instant(h.StartedAt), EndTime: instant(h.EndedAt),
 			EndReason: h.EndReason, FailureReason: h.FailureReason, Statistics: h.Counts.Statistics(),
-			ExecutionStatistics: h.Counts.StateMap(), FailureReasons: h.Counts.ReasonMap(), Paused: pauseOf(h.Pause),
+			ExecutionStatistics: h.Counts.StateMap(), FailureReasons: h.Counts.ReasonMap(), Awaiting: h.Counts.AwaitingMap(), Paused: pauseOf(h.Pause),
 		}
 		if s.run.Hub != "" {
 			v.RunID = s.run.ID

@@ -34,6 +34,7 @@ type runView struct {
 
 	ExecutionStatistics map[string]int `json:"executionStatistics"`
 	FailureReasons      map[string]int `json:"failureReasons,omitempty"`
+	Awaiting            map[string]int `json:"awaiting,omitempty"`
 	Selection           selection      `json:"selection"`
 	Blocked             *blockView     `json:"blocked,omitempty"`
 	Paused              *pauseView     `json:"paused,omitempty"`
@@ -50,7 +51,7 @@ func (s state) runView() *runView {
 		RunID: s.run.ID, JobID: j.JobID, RunNumber: 1, Version: j.Version, Kind: schedule.Scheduled, ScheduledTime: j.StartTime,
 		Status: j.Status, StatusMessage: j.StatusMessage, StartTime: j.StartTime, StartedTime: j.StartedTime, EndTime: j.EndTime,
 		EndReason: j.EndReason, FailureReason: j.FailureReason, Statistics: j.Statistics,
-		ExecutionStatistics: j.ExecutionStatistics, FailureReasons: j.FailureReasons, Selection: j.Selection, RolloutStatus: j.RolloutStatus,
+		ExecutionStatistics: j.ExecutionStatistics, FailureReasons: j.FailureReasons, Awaiting: j.Awaiting, Selection: j.Selection, RolloutStatus: j.RolloutStatus,
 		Blocked: j.Blocked, Paused: j.Paused, Deliveries: j.Deliveries, Hub: s.run.Hub, HubRuns: j.HubRuns,
 	}
 	if o := s.rec.Occurrence; o != nil {

@@ -267,3 +267,23 @@ func TestJobsOfThisAPIHaveTheirPolicy(t *testing.T) {
 	}
 	require.Equal(t, "azure-iothub/1.16.6", changes[2].UserAgent)
 }
+
+// A job with steps, which only the native API makes, has a word that SDKs know.
+func TestAJobWithStepsInTheHubsWords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, hubapi.Options{}, fleet("ok", 2)...)
+	def, err := job.Decode([]byte(`{"jobId":"update","type":"scheduleSteps","queryCondition":"*","steps":[{"method":{"methodName":"m"}},
+		{"waitFor":{"path":"properties.reported.level","exists":true,"within":"PT1M"}}]}`), start)
+	require.NoError(t, err)
+	_, err = w.jobs.Create(t.Context(), def, "", job.Caller{Principal: job.Principal{Kind: job.PrincipalKey}})
+	require.NoError(t, err)
+	w.finish()
+	got := w.ok(http.MethodGet, "/jobs/v2/update", "").json(t)
+	require.Equal(t, []any{"unknown", "completed"}, []any{got["type"], got["status"]})
+	require.Equal(t, "Carries out 2 steps on each device, which IoT Hub's jobs cannot.", got["statusMessage"])
+	require.Len(t, w.ok(http.MethodGet, "/jobs/v2/query?jobType=unknown", "").rows(t), 1)
+	rows := w.query("SELECT * FROM devices.jobs WHERE devices.jobs.jobId = 'update'").rows(t)
+	require.Len(t, rows, 2)
+	require.Equal(t, []any{"unknown", "failed"}, []any{rows[0]["jobType"], rows[0]["status"]})
+	require.Equal(t, "waitTimedOut", rows[0]["error"].(map[string]any)["code"])
+}
