@@ -30,7 +30,7 @@ func newFacade(cfg config.Config, a *app, hub *iothub.Client, w wiring) (http.Ha
 		return nil, err
 	}
 	return hubapi.New(hubapi.Options{
-		Jobs: a.jobs, Store: a.store, Hub: hub.Forwarder(), PassThrough: cfg.HubPassThrough, Ready: a.store.Ensure,
+		Jobs: a.jobs, Store: a.store, Hub: hub.Forwarder(), HubName: cfg.Hubs.Default, PassThrough: cfg.HubPassThrough, Ready: a.store.Ensure,
 		Callers: hubauth.New(hubauth.Options{
 			Policies: policies, Hosts: []string{public.Host, cfg.Platform.WebsiteHostname},
 			Entra: hubauth.Entra{

@@ -174,7 +174,7 @@ func (d *Dispatcher) rollBatches(
 // rollAtHubs changes the runs at several hubs and gives the entry of the audit trail, nil when nothing changed. The change is
 // refused where every run that goes on refuses it.
 func (d *Dispatcher) rollAtHubs(ctx context.Context, run *job.Run, edit func(*job.Run) (bool, error)) (*job.Change, error) {
-	refused, taken := error(ErrEnded), false
+	refused, taken := ErrEnded, false
 	var made *job.Change
 	for _, h := range run.Hubs {
 		changed := false

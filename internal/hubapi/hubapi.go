@@ -40,6 +40,8 @@ type Options struct {
 	Callers Callers
 	// Hub sends requests to the hub under the app's own credential, whatever host they name; iothub.Client.Forwarder gives it.
 	Hub http.RoundTripper
+	// HubName is the name of that hub where jobs name hubs. Queries over devices.jobs tell of its devices alone.
+	HubName string
 	// PassThrough opens the rest of the hub's API. Queries over devices go to the hub without it too.
 	PassThrough bool
 	// Ready is called before each request that reaches storage, such as tablestore.Store.Ensure. Default: nothing.

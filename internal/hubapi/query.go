@@ -147,6 +147,9 @@ func (s *scan) job(ctx context.Context) (full bool, err error) {
 	if err == nil && s.at.RunID != "" && s.at.RunID != run.ID && job.OwnerOf(s.at.RunID) == rec.JobID {
 		_, run, err = s.opts.Jobs.GetRun(ctx, s.at.RunID)
 	}
+	if err == nil {
+		run, err = s.atDefault(ctx, run)
+	}
 	switch {
 	case errors.Is(err, job.ErrNotFound): // never was, or deleted meanwhile
 		return false, nil
@@ -170,6 +173,18 @@ func (s *scan) job(ctx context.Context) (full bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// atDefault gives the part of a run that works at the hub whose routes these are, job.ErrNotFound where it has none.
+func (s *scan) atDefault(ctx context.Context, run *job.Run) (*job.Run, error) {
+	if run.Hubs != nil {
+		_, run, err := s.opts.Jobs.GetRun(ctx, job.HubRunID(run.ID, s.opts.HubName))
+		return run, err
+	}
+	if run.Hub != "" && run.Hub != s.opts.HubName {
+		return nil, job.ErrNotFound
+	}
+	return run, nil
 }
 
 // shard takes what the query selects out of a shard, and reports whether the page is full.

@@ -61,12 +61,13 @@ func newWorld(t *testing.T, opts hubapi.Options, devices ...string) *world {
 	w.store = tablestore.New(tables, "hub.example.com", nil)
 	require.NoError(t, w.store.Ensure(t.Context()))
 	w.jobs = dispatch.New(w.store, w.queue, w.hub, dispatch.Options{
-		Now: w.clock.Now, Logger: slog.New(slog.DiscardHandler), OpenShards: 2, QueueOnly: true,
+		Now: w.clock.Now, Logger: slog.New(slog.DiscardHandler), OpenShards: 2, QueueOnly: true, HubName: "hub-1",
+		Hubs: []dispatch.FurtherHub{{Name: "hub-2", HostName: "hub-2.example.com", Hub: &hub{devices: devices}}},
 	})
 	policies, err := hubauth.ParsePolicies("service=" + base64.StdEncoding.EncodeToString(key) +
 		",registryRead=" + base64.StdEncoding.EncodeToString(key) + ",iothubowner=" + base64.StdEncoding.EncodeToString(key))
 	require.NoError(t, err)
-	opts.Jobs, opts.Store, opts.Now = w.jobs, w.store, w.clock.Now
+	opts.Jobs, opts.Store, opts.Now, opts.HubName = w.jobs, w.store, w.clock.Now, "hub-1"
 	opts.Callers = hubauth.New(hubauth.Options{Policies: policies, Hosts: []string{publicHost}, Now: w.clock.Now})
 	opts.Logger = slog.New(slog.NewTextHandler(w.log, nil))
 	if opts.Hub == nil {
