@@ -45,6 +45,14 @@ func TestCreateSends(t *testing.T) {
 			args:    []string{"--id", "r", "--method", "m", "--query", "*", "--start-within", "2h", "--call-timeout", "20s", "--at-most-once"},
 			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","timeout":{"notStarted":"PT7200S","inProgress":"PT20S"},"deliveryGuarantee":"atMostOnce"}`,
 		},
+		"several hubs": {
+			args:    []string{"--id", "r", "--method", "m", "--query", "*", "--hub", "a", "--hub", "b"},
+			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","hubs":["a","b"]}`,
+		},
+		"all hubs": {
+			args:    []string{"--id", "r", "--method", "m", "--query", "*", "--hub", "all"},
+			request: `PUT /api/jobs/r {"jobId":"r","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","hubs":"all"}`,
+		},
 		"an explicit null is a payload": {
 			args:    []string{"--method", "m", "--payload", "null", "--query", "*"},
 			request: `POST /api/jobs {"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":null},"queryCondition":"*"}`,

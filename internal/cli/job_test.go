@@ -111,6 +111,39 @@ reasons           ` + `
   deviceOffline  1
 `,
 		},
+		"show a job over two hubs": {
+			args: []string{"job", "show", "j1"},
+			replies: map[string][]reply{"GET /api/jobs/j1": {ok(strings.TrimSuffix(jobJSON("j1", "running", 4, 2, 1), "}") + `,"hubRuns":[` +
+				`{"hub":"plant-a","status":"completed","deviceJobStatistics":{"deviceCount":3,"succeededCount":2,"failedCount":1}},` +
+				`{"hub":"plant-b","status":"blocked","deviceJobStatistics":{"deviceCount":1,"pendingCount":1}}]}`)}},
+			requests: []string{"GET /api/jobs/j1"},
+			out: `job              j1
+status           running. So it goes.
+operation        method reboot
+payload          {"a":1}
+devices          tags.x = 1
+created          2026-11-23 09:59:50Z
+created by       key 0badcafe
+start            2026-11-23 10:00:00Z
+end              2026-11-23 10:00:12Z
+progress         3 of 4 devices: 2 succeeded, 1 not, 0 in progress, 1 waiting
+  at plant-a     completed; 3 of 3 devices: 2 succeeded, 1 not
+  at plant-b     blocked; 0 of 1 device: 0 succeeded, 0 not
+  succeeded      2
+  failed         1
+  queued         1
+reasons           ` + `
+  deviceOffline  1
+`,
+		},
+		"executions at one hub": {
+			args: []string{"job", "executions", "j1", "--hub", "plant-b"},
+			replies: map[string][]reply{"GET /api/jobs/j1/executions": {
+				ok(`{"executions":[{"deviceId":"d","hub":"plant-b","status":"queued","attempts":0}]}`),
+			}},
+			requests: []string{"GET /api/jobs/j1/executions?hub=plant-b&pageSize=100"},
+			out:      "DEVICE     STATE   REASON  CODE  TRIES  END  ANSWER\nd@plant-b  queued  -       -     0      -    -\n",
+		},
 		"show, flags after the argument": {
 			args:     []string{"job", "show", "j1", "--json"},
 			replies:  map[string][]reply{"GET /api/jobs/j1": {ok(`{"jobId":"j1","future":[1]}`)}},
