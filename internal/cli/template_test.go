@@ -48,7 +48,8 @@ func TestAJobOfATemplateTypesItsValues(t *testing.T) {
 	require.JSONEq(t, `{"jobId":"lock-43","template":"lock","parameters":{"building":43,"note":"43","ids":["a"],"other":"1=2"},"maxDevices":5}`,
 		strings.SplitN(w.requests[1], " ", 3)[2])
 	for _, wrong := range [][]string{
-		{"--template", "lock", "-p", "building=forty"}, {"--template", "lock", "-p", "building"},
+		{"--template", "lock", "-p", "building=forty"},
+		{"--template", "lock", "-p", "building"},
 		{"--method", "m", "--query", "*", "-p", "building=43"},
 	} {
 		require.Equal(t, cli.ExitUsage, w.run(t, append([]string{"job", "create"}, wrong...)...), wrong)

@@ -101,6 +101,7 @@ func (r *Record) seriesEdit(o *object, now time.Time) (SeriesEdit, error) {
 	if !e.target {
 		e.Next.DeviceIDs = nil
 	}
+	e.Next.FromTemplate, e.Next.CopyOf = r.FromTemplate, r.CopyOf
 	return e, nil
 }
 
@@ -110,7 +111,7 @@ const anyDevice = "any"
 // merged applies the patch o to the job's definition.
 func (r *Record) merged(o *object, target bool) ([]byte, error) {
 	d := r.Definition
-	d.JobID, d.StartTime, d.RerunOf = "", time.Time{}, nil
+	d.JobID, d.StartTime, d.RerunOf, d.FromTemplate, d.CopyOf = "", time.Time{}, nil, nil, nil
 	switch {
 	case !target && r.ListChunks > 0:
 		d.DeviceIDs = []string{anyDevice}
@@ -124,6 +125,9 @@ func (r *Record) merged(o *object, target bool) ([]byte, error) {
 	members := map[string]json.RawMessage{}
 	if err := json.Unmarshal(before, &members); err != nil {
 		return nil, fmt.Errorf("editing job %s: %w", r.JobID, err)
+	}
+	if r.literal(o.members) {
+		members["placeholders"] = json.RawMessage("false")
 	}
 	for name, change := range o.members {
 		switch {

@@ -167,3 +167,16 @@ func TestEveryMemberCanBeNamedInAnEdit(t *testing.T) {
 		require.NoError(t, err, name)
 	}
 }
+
+// A payload that is sent as it is stays so, and the job still says what it was made of.
+func TestAnEditKeepsBracesAndOrigin(t *testing.T) {
+	t.Parallel()
+	rec := recurringRecord(t, `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":"{{ x"},"placeholders":false,
+		"queryCondition":"*","schedule":{"cron":"0 2 * * *"}}`)
+	rec.FromTemplate, rec.CopyOf = &job.FromTemplate{TemplateID: "a", Version: 1}, &job.CopyOf{JobID: "b"}
+	got := edited(t, rec, `{"maxDevices":400}`).Next
+	require.False(t, got.Placeholders)
+	require.Equal(t, rec.FromTemplate, got.FromTemplate)
+	require.Equal(t, rec.CopyOf, got.CopyOf)
+	require.True(t, edited(t, rec, `{"cloudToDeviceMethod":{"payload":"{{tags.x}}"}}`).Next.Placeholders)
+}

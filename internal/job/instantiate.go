@@ -219,11 +219,10 @@ func (f *filling) text(text template.Text) (json.RawMessage, string) {
 	if f.body {
 		return template.Quote(joined.String()), ""
 	}
-	literal := ""
-	for _, part := range joined {
-		literal += part.Literal
+	if len(joined) == 0 {
+		return template.Quote(""), ""
 	}
-	return template.Quote(literal), ""
+	return template.Quote(joined[0].Literal), "" // nothing else is left of it
 }
 
 // plain gives a value as text.

@@ -254,8 +254,7 @@ func (t *Template) unknownParameter(name string) string {
 // inBody reports whether the string at a path goes to devices, who get values of their twins in it.
 func inBody(path string) bool {
 	for _, part := range []string{".cloudToDeviceMethod.payload", ".method.payload", ".updateTwin.tags", ".updateTwin.properties.desired"} {
-		if i := strings.Index(path, part); i >= 0 {
-			rest := path[i+len(part):]
+		if _, rest, ok := strings.Cut(path, part); ok {
 			return rest == "" || rest[0] == '.' || rest[0] == '['
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
-	"github.com/fleetjobs/fleetjobs/internal/template"
 	"github.com/fleetjobs/fleetjobs/internal/twinquery"
 )
 
@@ -31,7 +30,7 @@ func TestTemplatesAreChecked(t *testing.T) {
 	t.Parallel()
 	for want, body := range map[string]string{
 		`job: is required`:           `{}`,
-		`did you mean "parameters"?`: `{"paramters":[],"job":{}}`,
+		`did you mean "parameters"?`: `{"parametres":[],"job":{}}`,
 		`job.queryConditon: "*": is not a known member; did you mean "queryCondition"?`: `{"job":{"queryConditon":"*"}}`,
 		`job.jobId: belongs to each job`:                                                `{"job":{"jobId":"a"}}`,
 		`parameters[0].name: "a b": must be`:                                            templateOf(`[{"name":"a b","type":"string"}]`, `1`, "*"),
@@ -154,9 +153,4 @@ func FuzzDecodeTemplate(f *testing.F) {
 			require.NotEmpty(t, job.FaultsOf(err))
 		}
 	})
-}
-
-func TestLiteralsEscapeTheirBraces(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, `{"a{{":"{{{{x}}","b":["{{{{{","{"]}`, string(template.Escape(json.RawMessage(`{"a{{":"{{x}}","b":["{{{","{"]}`))))
 }

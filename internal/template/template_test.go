@@ -244,6 +244,12 @@ func TestMapReplacesStrings(t *testing.T) {
 	require.Equal(t, "[{job.a {{x}} no} {job.c {{ at 2: "+faults[1].Rule[6:]+"}]", fmt.Sprint(faults))
 }
 
+func TestLiteralsEscapeTheirBraces(t *testing.T) {
+	t.Parallel()
+	got := template.Escape(json.RawMessage(`{"a{{":"{{x}}","b":["{{{","{"]}`))
+	require.JSONEq(t, `{"a{{":"{{{{x}}","b":["{{{{{","{"]}`, string(got))
+}
+
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":"{{tags.site ?? 'x'}}","b":["{{{{","{{{deviceId}}"]}`, `"{{"`, `"\u007b{a.[[b c]]}}"`, `{"k\"{":{"x":["{{a}} {{b ?? \"}}\"}}"]}}`, `[]`, `1`,
