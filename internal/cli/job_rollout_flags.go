@@ -12,13 +12,14 @@ import (
 type rolloutFlags struct {
 	rate, concurrency, devices, priority int
 	batches                              []string
-	canary, orderBy, spreadBy            string
+	canary, order, orderBy, spreadBy     string
 }
 
 func (c *rolloutFlags) flags(fs *flag.FlagSet) {
 	fs.IntVar(&c.rate, "rate", 0, "how many `devices` may begin in a minute; as many as the hub allows unless given")
 	fs.IntVar(&c.concurrency, "max-concurrency", 0, "how many `devices` may be in flight at once")
 	fs.IntVar(&c.devices, "max-devices", 0, "how many `devices` the job takes, those that are listed first; all unless given")
+	fs.StringVar(&c.order, "order", "", "`random` puts the devices in an order by chance, the same each time for the same job")
 	fs.StringVar(&c.orderBy, "order-by", "", "the `path` of a tag or property by whose values the devices are ordered, such as tags.site")
 	fs.StringVar(&c.spreadBy, "spread-by", "", "the `path` of a tag or property: devices with the same value are called one after the other")
 	fs.StringVar(&c.canary, "canary", "", "a first batch of the devices that match this `condition` too, such as \"tags.ring = 'canary'\"")
@@ -32,10 +33,10 @@ func (c *rolloutFlags) flags(fs *flag.FlagSet) {
 // apply adds the rollout to a job.
 func (c *rolloutFlags) apply(def *client.Definition) error {
 	def.MaxDevices, def.Priority = c.devices, c.priority
-	if c.rate == 0 && c.concurrency == 0 && len(c.batches) == 0 && c.canary == "" && c.orderBy == "" && c.spreadBy == "" {
+	if c.rate == 0 && c.concurrency == 0 && len(c.batches) == 0 && c.canary == "" && c.order+c.orderBy+c.spreadBy == "" {
 		return nil
 	}
-	def.Rollout = &client.Rollout{MaximumPerMinute: c.rate, MaxConcurrency: c.concurrency, OrderBy: c.orderBy, SpreadBy: c.spreadBy}
+	def.Rollout = &client.Rollout{MaximumPerMinute: c.rate, MaxConcurrency: c.concurrency, Order: c.order, OrderBy: c.orderBy, SpreadBy: c.spreadBy}
 	if c.canary != "" {
 		def.Rollout.Batches = []client.Batch{{QueryCondition: c.canary}}
 	}

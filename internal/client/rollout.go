@@ -12,6 +12,7 @@ type Rollout struct {
 	MaximumPerMinute int     `json:"maximumPerMinute,omitempty"`
 	MaxConcurrency   int     `json:"maxConcurrency,omitempty"`
 	Batches          []Batch `json:"batches,omitempty"`
+	Order            string  `json:"order,omitempty"`
 	OrderBy          string  `json:"orderBy,omitempty"`
 	SpreadBy         string  `json:"spreadBy,omitempty"`
 }

@@ -90,6 +90,7 @@ type planner struct {
 	sated    bool                // the run has enough
 	most     int                 // devices that the run takes, 0 for all
 	pause    time.Duration       // before the next stretch
+	gathers  bool                // the part that comes next is to be read into its pool
 	opensAt  time.Time           // when the part that comes next may be selected
 	interval time.Duration       // of the rounds of a continuous selection
 	reads    reads
@@ -118,12 +119,15 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 		return err
 	}
 	r := &reader{
-		d: p.d, lane: op.lane, run: p.run.ID, weight: op.weight, target: target{d: p.d, hub: p.run.Hub, rec: rec, list: p.plan.List},
-		until: p.until, blocked: p.blocked, slots: p.slots,
+		d: p.d, lane: op.lane, run: p.run.ID, weight: op.weight, until: p.until, blocked: p.blocked, slots: p.slots,
+		target: target{d: p.d, hub: p.run.Hub, run: p.run.ID, rec: rec, list: p.plan.List, pool: p.plan.Pool},
 	}
 	ready, err := p.divide(ctx, r)
 	if ready && err == nil {
 		err = p.stretch(ctx, r)
+	}
+	if p.gathers && err == nil {
+		err = p.gather(ctx, r)
 	}
 	if err == nil && (p.plan.Read() || p.pause > 0) {
 		err = p.handOver(ctx)
@@ -147,7 +151,7 @@ func (p *planner) stretch(ctx context.Context, r *reader) error {
 	if err := p.recallChosen(ctx); err != nil {
 		return err
 	}
-	defer func() { p.d.recalled.put(p.run.ID, p.plan.Shards, p.seen) }()
+	defer p.rememberSeen()
 	p.at = place{p.plan.Part, p.plan.Continuation}
 	p.part = p.at.part
 	reading, stop := context.WithCancel(ctx)
@@ -340,6 +344,9 @@ func (p *planner) failed(ctx context.Context, err error, missed pace.Slot) error
 		return p.unplannable(ctx, err)
 	case errors.Is(err, errListGone):
 		return p.askHub(ctx)
+	case errors.Is(err, errUnpooled):
+		p.gathers = true
+		return p.store(ctx, true, false)
 	case errors.As(err, &soon):
 		return p.postpone(ctx, soon.opensAt)
 	case !errors.As(err, &he):

@@ -113,6 +113,14 @@ func (r *recalled) take(run string, shards int, salt uint64) (seen, bool) {
 	return s, true
 }
 
+// rememberSeen keeps what was seen for the next stretch, unless some of it was not stored: those devices would come last there, as
+// ones to be looked up.
+func (p *planner) rememberSeen() {
+	if len(p.pending)+len(p.suspects) == 0 {
+		p.d.recalled.put(p.run.ID, p.plan.Shards, p.seen)
+	}
+}
+
 // recall finds out which devices earlier stretches have selected.
 func (p *planner) recall(ctx context.Context) error {
 	s, ok := p.d.recalled.take(p.run.ID, p.plan.Shards, salt(p.plan))

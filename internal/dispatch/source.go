@@ -29,6 +29,8 @@ var errTarget = errors.New("the target is not readable")
 type target struct {
 	d     *Dispatcher
 	hub   string
+	run   string
+	pool  *job.Pool // of the part in an order by chance
 	rec   *job.Record
 	parts []job.Part
 	list  *job.DeviceList // nil unless runs of the job may share one
@@ -41,6 +43,8 @@ func (t *target) source(part int) (source, bool, error) {
 		p = t.parts[part]
 	}
 	switch {
+	case p.Shuffled:
+		return t.shuffled()
 	case p.DeviceIDs != nil:
 		return t.listed(func(context.Context, string) (found, error) { return found{devices: p.DeviceIDs}, nil })
 	case t.list.Reused():
@@ -88,7 +92,11 @@ func (t *target) opensAt(part int) time.Time {
 
 // querySource gives the devices that a condition matches.
 func (t *target) querySource(condition *twinquery.Condition) source {
-	paths := t.rec.ParameterPaths()
+	return t.idSource(condition, t.rec.ParameterPaths())
+}
+
+// idSource is querySource with the values of paths.
+func (t *target) idSource(condition *twinquery.Condition, paths []string) source {
 	text := selection(condition, paths...)
 	return func(ctx context.Context, continuation string) (found, error) {
 		page, err := t.d.lane(t.hub).hub.QueryPage(ctx, text, continuation, job.ShardSize)

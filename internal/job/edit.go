@@ -83,8 +83,8 @@ func (o *object) sameBatches(before, after *Rollout) {
 	if !same {
 		o.fault("rollout.batches", nil, "must have the same devices and no fewer approvals: only thresholds and times can be edited")
 	}
-	if before.OrderBy != after.OrderBy || before.SpreadBy != after.SpreadBy || before.MaxPerValue != after.MaxPerValue {
-		o.fault("rollout", nil, "keeps its orderBy, spreadBy and maxConcurrencyPerValue: they cannot be edited")
+	if before.Order != after.Order || before.OrderBy != after.OrderBy || before.SpreadBy != after.SpreadBy || before.MaxPerValue != after.MaxPerValue {
+		o.fault("rollout", nil, "keeps its order, orderBy, spreadBy and maxConcurrencyPerValue: they cannot be edited")
 	}
 }
 

@@ -21,6 +21,8 @@ type Part struct {
 	Label string `json:",omitempty"`
 	// AtOnce is how many of the part's devices may be called at once, 0 for any number.
 	AtOnce int `json:",omitempty"`
+	// Shuffled has the part's devices in the job's order by chance.
+	Shuffled bool `json:",omitempty"`
 	// At is when the part may be selected; zero is at once.
 	At time.Time `json:",omitzero"`
 }
@@ -46,8 +48,11 @@ const (
 	MaxFilterChars = 4000 // both fit the longest condition, with brackets
 )
 
-// Divided reports whether runs of the job have parts: one for each chosen batch and for each value of a path.
-func (d *Definition) Divided() bool { return d.GroupPath() != "" || d.Rollout.Chosen() > 0 }
+// Divided reports whether runs of the job have parts: one for each chosen batch and for each value of a path, or one in an order of its own.
+func (d *Definition) Divided() bool { return d.narrowed() || d.Rollout != nil && d.Rollout.Order != "" }
+
+// narrowed reports whether parts narrow the job's condition.
+func (d *Definition) narrowed() bool { return d.GroupPath() != "" || d.Rollout.Chosen() > 0 }
 
 // GroupPath is the path whose values divide the target, "" for none.
 func (d *Definition) GroupPath() string {
@@ -69,7 +74,7 @@ func (r *Record) Divide(values []string) ([]Part, error) {
 	}
 	text := r.GroupPath()
 	if text == "" {
-		return append(parts, Part{}), nil
+		return append(parts, Part{Shuffled: r.Rollout.Order == OrderRandom}), nil
 	}
 	path, err := twinquery.ParsePath(text)
 	if err != nil {
@@ -163,7 +168,7 @@ func (p *Rollout) ofList() *Rollout {
 func (o *object) divisible(def *Definition) {
 	o.chosenBatches(def)
 	o.spread(def)
-	if def.Divided() && len([]rune(def.QueryCondition)) > MaxParted {
+	if def.narrowed() && len([]rune(def.QueryCondition)) > MaxParted {
 		o.fault("queryCondition", nil, fmt.Sprintf("must have at most %d characters with rollout.orderBy, with rollout.spreadBy, or with batches that have a condition or a list", MaxParted))
 	}
 	if def.GroupPath() == "" {

@@ -20,6 +20,7 @@ type Rollout struct {
 	ExponentialRate  *ExponentialRate `json:"exponentialRate,omitempty"`
 	MaxConcurrency   int              `json:"maxConcurrency,omitempty"` // devices in flight; 0 is no limit
 	Batches          []BatchPolicy    `json:"batches,omitempty"`
+	Order            Order            `json:"order,omitempty"`
 	// OrderBy is the path of a tag or property by whose values the devices are ordered; "" is the order of the query or list.
 	OrderBy string `json:"orderBy,omitempty"`
 	// SpreadBy is the path of a tag or property: of the devices with one value of it MaxPerValue are called at once, 1 unless given.
@@ -116,12 +117,13 @@ func (o *object) rollout() *Rollout {
 	if r == nil {
 		return nil
 	}
-	r.only("maximumPerMinute", "exponentialRate", "maxConcurrency", "batches", "orderBy", "spreadBy", "maxConcurrencyPerValue")
+	r.only("maximumPerMinute", "exponentialRate", "maxConcurrency", "batches", "order", "orderBy", "spreadBy", "maxConcurrencyPerValue")
 	p := &Rollout{
 		MaximumPerMinute: int(r.integer("maximumPerMinute", 0, 1, MaxRatePerMinute)),
 		ExponentialRate:  r.exponentialRate(),
 		MaxConcurrency:   int(r.integer("maxConcurrency", 0, 1, MaxConcurrency)),
 		Batches:          r.batches(),
+		Order:            r.order(),
 		OrderBy:          r.twinPath("orderBy"),
 		SpreadBy:         r.twinPath("spreadBy"),
 		MaxPerValue:      int(r.integer("maxConcurrencyPerValue", 0, 1, MaxPerValue)),

@@ -14,6 +14,8 @@ type Plan struct {
 	Done         bool
 	// Chosen counts the devices of the parts that belong to chosen batches, as far as they are stored.
 	Chosen []int `json:",omitempty"`
+	// Pool is how far devices that are to be put in an order by chance were read, nil where none are.
+	Pool *Pool `json:",omitempty"`
 	// Restarts counts how often the hub lost the continuation token, so that the selection of the part began anew.
 	Restarts int
 	Claim    Claim
