@@ -75,12 +75,16 @@ func (w *worker) callable(todo []int) []int {
 // values are what the hub said of devices that are selected and not stored, by their ids.
 type values map[string][]byte
 
-func (v *values) add(more map[string][]byte) {
-	if *v == nil {
-		*v = more
+// keep takes over what a page says of a device.
+func (v *values) keep(id string, page map[string][]byte) {
+	value, ok := page[id]
+	if !ok {
 		return
 	}
-	maps.Copy(*v, more)
+	if *v == nil {
+		*v = values{}
+	}
+	(*v)[id] = value
 }
 
 // move gives the executions of a new shard their values.

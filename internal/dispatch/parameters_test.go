@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -168,4 +169,31 @@ func TestABoundDeviceIsRefusedOnceOnly(t *testing.T) {
 	require.Equal(t, job.Succeeded, all["dev-0"].State)
 	require.Equal(t, job.MissingParameter, all["dev-1"].Reason)
 	require.Zero(t, all["dev-1"].Attempts, "not even the mark of atMostOnce stays")
+}
+
+// TestValuesAreThoseOfTheSelection: they lie with the devices, so that another process has the same later.
+func TestValuesAreThoseOfTheSelection(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.QueueOnly = true
+	w := newWorld(t, opts)
+	w.hub.populate(3)
+	w.queue.withheld = kindShard
+	withTwins(w, map[string]string{"dev-0": twin("a", "1"), "dev-1": twin("b", "2"), "dev-2": twin("c", "3")})
+	id := w.create(`{` + parametrised + `,"queryCondition":"*"}`)
+	w.run(func(ctx context.Context) bool {
+		rec, err := w.observer().Job(ctx, id)
+		if err != nil {
+			return false
+		}
+		plan, err := w.observer().Plan(ctx, rec.RunID)
+		return err == nil && plan.Done
+	})
+	w.current().dead(errKilled)
+	got := withTwins(w, map[string]string{"dev-0": twin("x", ""), "dev-1": twin("x", ""), "dev-2": twin("x", "")})
+	w.queue.mu.Lock()
+	w.queue.withheld = ""
+	w.queue.mu.Unlock()
+	require.Equal(t, 3, w.ended(id).Counts().Statistics().SucceededCount)
+	require.JSONEq(t, `{"site":"c","from":3,"text":"dev-2 at c","n":0}`, got["dev-2"])
 }

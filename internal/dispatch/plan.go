@@ -215,17 +215,18 @@ func (p *planner) take(ctx context.Context, got page) error {
 	if err := p.turnTo(ctx, got.part); err != nil {
 		return err
 	}
-	p.known.add(got.values)
 	for _, id := range got.devices {
 		print := p.d.store.Fingerprint(p.run.ID, id)
 		if p.seen.add(print) {
 			if p.plan.Rounds == nil && !p.repeated(print) {
 				p.suspects = append(p.suspects, id)
+				p.known.keep(id, got.values)
 			}
 			continue
 		}
 		p.remember(print, got.part)
 		p.pending = append(p.pending, id)
+		p.known.keep(id, got.values)
 	}
 	p.listed(got.devices)
 	p.sated = p.enough()

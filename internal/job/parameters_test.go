@@ -99,3 +99,18 @@ func TestSizesAreCheckedWithTheValues(t *testing.T) {
 	_, outcome := bodies.For(&job.Execution{DeviceID: "d"})
 	require.Equal(t, job.MissingParameter, outcome.Reason, "the hub did not name the device")
 }
+
+func BenchmarkABodyOfADevice(b *testing.B) {
+	def, err := job.Decode([]byte(withPayload(`{"site":"{{tags.site}}","floor":"{{tags.floor ?? 0}}","banner":"{{deviceId}} at {{tags.site}}","fixed":"`+strings.Repeat("x", 500)+`"}`,
+		`"queryCondition":"*"`)), time.Now())
+	require.NoError(b, err)
+	bodies, err := def.NewBodies()
+	require.NoError(b, err)
+	e := &job.Execution{DeviceID: "device-0001", Values: []byte(`["north",null]`)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, outcome := bodies.For(e); outcome.Reason != job.NoReason {
+			b.Fatal(outcome.Reason)
+		}
+	}
+}
