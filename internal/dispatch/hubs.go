@@ -58,16 +58,23 @@ func (d *Dispatcher) gather(ctx context.Context, run *job.Run, generation int) e
 	if generation == 0 || run.Status.Ended() || run.Resting(now) {
 		return nil
 	}
-	return d.sendSupervise(ctx, run.ID, generation, gatherAgain(run, now))
+	return d.sendSupervise(ctx, run.ID, generation, gatherAgain(run, before, now))
 }
 
-// gatherAgain is when the next pass is due. A run that comes into another status at a hub has one made at once.
-func gatherAgain(run *job.Run, now time.Time) time.Duration {
+// gatherIdle is the time between two passes while nothing comes to an end.
+const gatherIdle = 5 * time.Second
+
+// gatherAgain is when the next pass is due, by what the one before it knew. A run that comes into another status at a hub has one
+// made at once.
+func gatherAgain(run *job.Run, was snapshot, now time.Time) time.Duration {
 	switch {
 	case run.Status == job.StatusBlocked:
 		return superviseSilent
 	case run.Status == job.StatusPaused && now.Sub(run.Pause.Since) > superviseSilent:
 		return superviseSilent
+	}
+	if run.Closed.Ended() == was.ended && run.PlanDone && was.planDone {
+		return gatherIdle
 	}
 	return superviseEvery
 }
