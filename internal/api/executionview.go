@@ -93,6 +93,8 @@ func reasonText(e *job.Execution) string {
 	switch e.Reason {
 	case job.StartTimedOut:
 		return "the device was not called within the job's timeout.notStarted"
+	case job.DeviceHeld:
+		return "another exclusive run works on the device; it is tried again at nextAttemptTime"
 	case job.ExecutionCanceled:
 		return "the device's execution was cancelled before it was called, or called again"
 	case job.DeviceRejected:

@@ -82,6 +82,7 @@ type jobView struct {
 	Placeholders        bool              `json:"placeholders,omitempty"`
 	Endless             bool              `json:"endless,omitempty"`
 	Priority            int               `json:"priority,omitempty"`
+	Exclusive           bool              `json:"exclusive,omitempty"`
 	DeviceListMaxAge    schedule.Duration `json:"deviceListMaxAge,omitzero"`
 	Version             int               `json:"version"`
 	CreatedBy           job.Principal     `json:"createdBy,omitzero"`
@@ -120,7 +121,7 @@ func (s state) view() *jobView {
 	v.Confirm, v.Steps = s.rec.Confirm, s.rec.Steps
 	v.MaxDevices, v.Placeholders, v.Endless, v.Version = s.rec.MaxDevices, s.rec.Placeholders, s.rec.Endless, s.rec.Version(s.run)
 	v.Hubs, v.HubRuns = s.rec.Hubs, s.hubRuns()
-	v.Priority, v.Waiting = s.rec.Priority, waitingOf(s.run)
+	v.Priority, v.Exclusive, v.Waiting = s.rec.Priority, s.rec.Exclusive, waitingOf(s.run)
 	v.DeviceListMaxAge = s.rec.DeviceListMaxAge
 	v.Rollout, v.RolloutStatus = s.rollout()
 	if b := s.run.Block; b != nil {

@@ -13,6 +13,7 @@ type rolloutFlags struct {
 	rate, concurrency, devices, priority int
 	batches                              []string
 	canary, order, orderBy, spreadBy     string
+	exclusive                            bool
 }
 
 func (c *rolloutFlags) flags(fs *flag.FlagSet) {
@@ -23,6 +24,7 @@ func (c *rolloutFlags) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.orderBy, "order-by", "", "the `path` of a tag or property by whose values the devices are ordered, such as tags.site")
 	fs.StringVar(&c.spreadBy, "spread-by", "", "the `path` of a tag or property: devices with the same value are called one after the other")
 	fs.StringVar(&c.canary, "canary", "", "a first batch of the devices that match this `condition` too, such as \"tags.ring = 'canary'\"")
+	fs.BoolVar(&c.exclusive, "exclusive", false, "work on no device at the same time as other exclusive jobs")
 	fs.IntVar(&c.priority, "priority", 0, "`1-10`, the job's part of the hub's allowance beside other jobs; 5 unless given")
 	fs.Func("batch", "a first batch of so many `devices`, 10, or of a part of them, 5%; may be repeated, the rest follows", func(size string) error {
 		c.batches = append(c.batches, size)
@@ -33,6 +35,7 @@ func (c *rolloutFlags) flags(fs *flag.FlagSet) {
 // apply adds the rollout to a job.
 func (c *rolloutFlags) apply(def *client.Definition) error {
 	def.MaxDevices, def.Priority = c.devices, c.priority
+	def.Exclusive = c.exclusive
 	if c.rate == 0 && c.concurrency == 0 && len(c.batches) == 0 && c.canary == "" && c.order+c.orderBy+c.spreadBy == "" {
 		return nil
 	}

@@ -25,6 +25,8 @@ type Definition struct {
 	MaxDevices    int            `json:"maxDevices,omitempty"`
 	Priority      int            `json:"priority,omitempty"` // 1 to 10, 5 unless given
 	Hubs          Hubs           `json:"hubs,omitempty"`
+	// Exclusive keeps the job from working on a device at the same time as other exclusive jobs.
+	Exclusive bool `json:"exclusive,omitempty"`
 	// Selection is snapshot, the default, or continuous.
 	Selection         string `json:"selection,omitempty"`
 	SelectionInterval string `json:"selectionInterval,omitempty"` // ISO 8601, between rounds of a continuous selection

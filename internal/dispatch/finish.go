@@ -39,6 +39,13 @@ func (w *worker) flush(ctx context.Context, now time.Time) error {
 	if errors.Is(err, job.ErrConflict) {
 		return err
 	}
+	w.stored(ctx, s, rev, err)
+	w.holdOn(ctx, now)
+	return nil
+}
+
+// stored takes over what a flush stored.
+func (w *worker) stored(ctx context.Context, s *job.Shard, rev string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.Rev != rev { // the shard is stored, though perhaps not its counts for the run's progress
@@ -49,7 +56,6 @@ func (w *worker) flush(ctx context.Context, now time.Time) error {
 		w.dirty = true
 		w.log.WarnContext(ctx, "outcomes could not be stored yet; the slice stops unless its claim can be renewed", "error", err)
 	}
-	return nil
 }
 
 // finish stores how the slice ended. All calls have ended.

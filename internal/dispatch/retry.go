@@ -24,7 +24,7 @@ func (w *worker) todo(probe bool) []int {
 	var due []int
 	for i := range w.shard.Executions {
 		e := &w.shard.Executions[i]
-		if w.op.takes(e, now) && (!w.op.once || e.State == job.InProgress) { // what is not marked is for the next slice
+		if w.op.takes(e, now) && w.holds.may(i) && (!w.op.once || e.State == job.InProgress) { // what is not marked is for the next slice
 			due = append(due, i)
 		}
 	}
@@ -32,7 +32,7 @@ func (w *worker) todo(probe bool) []int {
 		return due
 	}
 	for i := range w.shard.Executions {
-		if e := &w.shard.Executions[i]; probe && due == nil && !e.State.Final() && w.op.does(e) {
+		if e := &w.shard.Executions[i]; probe && due == nil && !e.State.Final() && w.op.does(e) && w.holds.may(i) {
 			due = append(due, i)
 		}
 	}

@@ -32,8 +32,9 @@ type worker struct {
 	rolls bool      // the run has a rollout
 	local bool      // the invocation that works sees to the end of the run itself
 	watch *sliceWatch
-	run   *job.Run // as it was when the slice began
-	share float64  // of the jitter of retries
+	run   *job.Run  // as it was when the slice began
+	share float64   // of the jitter of retries
+	holds *holdings // nil unless the run is exclusive
 
 	mu    sync.Mutex
 	dirty bool
@@ -66,6 +67,10 @@ func (w *worker) work(ctx context.Context, m message) error {
 	w.stop = stop
 	w.lapse = time.AfterFunc(w.safe(), stop) // whatever else waits for storage
 	defer w.lapse.Stop()
+	if err := w.hold(ctx, m.Probe); err != nil {
+		return err // the claim runs out, and so does what is held
+	}
+	defer w.letGo(ctx)
 	if lost := w.keep(ctx, starting, m.Probe); lost != nil {
 		return w.orMerge(ctx, lost, m)
 	}

@@ -34,6 +34,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 		Rollout:                   o.rollout(),
 		MaxDevices:                int(o.integer("maxDevices", 0, 1, MaxDevices)),
 		Priority:                  o.priority(),
+		Exclusive:                 o.boolean("exclusive"),
 		Hubs:                      o.hubs(),
 	}
 	if o.has("jobId") && !jobID(def.JobID) {
@@ -58,7 +59,7 @@ func Decode(body []byte, now time.Time) (Definition, error) {
 // definitionMembers are those of a definition.
 func definitionMembers() []string {
 	return append(append(failureMembers(), selectionMembers()...), "jobId", "type", "cloudToDeviceMethod", "updateTwin", "confirm", "steps", "queryCondition", "deviceIds", "startTime",
-		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs", "placeholders", "priority")
+		"maxExecutionTimeInSeconds", "notifications", "schedule", "maintenanceWindow", "rollout", "maxDevices", "hubs", "placeholders", "priority", "exclusive")
 }
 
 // operation reads the member that belongs to the job's type and refuses the other.

@@ -51,6 +51,8 @@ type Definition struct {
 	MaxDevices int `json:"maxDevices,omitempty"`
 	// Priority is the job's part of what jobs share, beside the priorities of the others; 0 is DefaultPriority.
 	Priority int `json:"priority,omitempty"`
+	// Exclusive keeps runs from working on a device at the same time as runs of other exclusive jobs.
+	Exclusive bool `json:"exclusive,omitempty"`
 	// Hubs is where the job works, nil for the default hub.
 	Hubs *Hubs `json:"hubs,omitempty"`
 	// Placeholders says that strings of the payload or the patches hold placeholders for what each device's twin says.
@@ -187,7 +189,7 @@ type Record struct {
 func (r *Record) NewRun() Run {
 	run := Run{
 		ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil(),
-		Rollout: NewRolling(r.Rollout), Rounds: r.newRounds(), Edits: r.Edits, Hub: r.Hubs.Single(), Priority: r.Priority,
+		Rollout: NewRolling(r.Rollout), Rounds: r.newRounds(), Edits: r.Edits, Hub: r.Hubs.Single(), Priority: r.Priority, Exclusive: r.Exclusive,
 	}
 	if r.Occurrence != nil {
 		run.Jitter = r.Occurrence.Jitter

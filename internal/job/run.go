@@ -64,7 +64,8 @@ type Run struct {
 	Edits  int     `json:",omitempty"`
 	Edited *Edited `json:",omitempty"`
 
-	Priority int `json:",omitempty"` // of its job
+	Priority  int  `json:",omitempty"` // of its job
+	Exclusive bool `json:",omitempty"`
 
 	StartAt   time.Time // when it is due
 	Deadline  time.Time // no new call starts from here on; zero means none

@@ -158,6 +158,7 @@ const (
 	WaitTimedOut                // the device did not report within its time what the step waits for
 	StepsUnfinished             // the run ended by its time limit between two steps of the device
 	LeftTarget                  // a continuous job's query lists the device no more; it was not called, or not called again
+	DeviceHeld                  // waits: another exclusive run works on the device
 	reasons
 )
 
@@ -166,7 +167,7 @@ var reasonNames = [reasons]string{
 	"hubError", "connectionLost", "notStarted", "jobCanceled", "abandoned", "jobAborted",
 	"deviceRejected", "startTimedOut", "progressTimedOut", "outcomeUnknown", "executionCanceled",
 	"missingParameter", "invalidParameter",
-	"awaitingConfirmation", "awaitingProperty", "notConfirmed", "waitTimedOut", "stepsUnfinished", "leftTarget",
+	"awaitingConfirmation", "awaitingProperty", "notConfirmed", "waitTimedOut", "stepsUnfinished", "leftTarget", "deviceHeld",
 }
 
 // String gives the API's word for r; NoReason is "".
