@@ -53,7 +53,7 @@ func (b broken) Resume(context.Context, string, string, job.Caller) (*job.Record
 	return nil, nil, b.err
 }
 
-func (b broken) RunNow(context.Context, string, job.Caller) (*job.Record, *job.Run, error) {
+func (b broken) RunNow(context.Context, string, string, job.Caller) (*job.Record, *job.Run, error) {
 	return nil, nil, b.err
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Recurring is what *dispatch.Dispatcher does for jobs with a schedule.
 type Recurring interface {
-	RunNow(ctx context.Context, jobID string, by job.Caller) (*job.Record, *job.Run, error)
+	RunNow(ctx context.Context, jobID, key string, by job.Caller) (*job.Record, *job.Run, error)
 	Backfill(ctx context.Context, jobID string, r job.Range, by job.Caller) (*job.Record, *job.Run, error)
 	CancelRun(ctx context.Context, runID string, by job.Caller) (*job.Record, *job.Run, error)
 }
@@ -111,7 +111,13 @@ func (s state) status() job.Status {
 
 // runNow asks for one more run of a recurring job.
 func (h *handler) runNow(ctx context.Context, r *request) (*answer, error) {
-	return h.asked(ctx, r, h.jobs.RunNow)
+	key := r.idempotencyKey()
+	if err := r.query.err(); err != nil {
+		return nil, err
+	}
+	return h.asked(ctx, r, func(ctx context.Context, id string, by job.Caller) (*job.Record, *job.Run, error) {
+		return h.jobs.RunNow(ctx, id, key, by)
+	})
 }
 
 // backfill asks for runs for a range of the past.

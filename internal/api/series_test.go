@@ -74,9 +74,12 @@ func TestRequestsToARecurringJob(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "ok-1")
 	w.put("nightly", nightly)
-	r := w.call(http.MethodPost, "/api/jobs/nightly/run", "")
+	r := w.call(http.MethodPost, "/api/jobs/nightly/run", "", "Idempotency-Key", "order-7")
 	require.Equal(t, http.StatusOK, r.status)
+	w.problem(w.call(http.MethodPost, "/api/jobs/nightly/run", "", "Idempotency-Key", "not a key"), http.StatusBadRequest, "invalid-request")
 	require.Equal(t, "Run 1 begins.", r.json(t)["statusMessage"])
+	w.finish()
+	require.Equal(t, http.StatusOK, w.call(http.MethodPost, "/api/jobs/nightly/run", "", "Idempotency-Key", "order-7").status, "another try")
 	w.finish()
 	require.Equal(t, "manual", w.get("/api/jobs/nightly/runs")["runs"].([]any)[0].(map[string]any)["kind"])
 

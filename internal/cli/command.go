@@ -32,7 +32,7 @@ func entries() []entry {
 	return []entry{
 		demoEntry(), devEntry(), hubEntry(), deviceEntry(), healthEntry(),
 		jobCreateEntry(), jobListEntry(), jobShowEntry(), jobWatchEntry(), jobExecutionsEntry(), jobPauseEntry(), jobResumeEntry(),
-		jobRunsEntry(), jobRunNowEntry(), jobApproveEntry(), jobNextBatchEntry(), jobEditEntry(), jobRerunEntry(), jobCopyEntry(), jobCancelEntry(),
+		jobRunsEntry(), jobRunNowEntry(), jobBackfillEntry(), jobApproveEntry(), jobNextBatchEntry(), jobEditEntry(), jobRerunEntry(), jobCopyEntry(), jobCancelEntry(),
 		jobDeleteEntry(), jobAuditEntry(), templatePutEntry(), templateListEntry(), templateShowEntry(), templateDeleteEntry(), importEntry(),
 	}
 }

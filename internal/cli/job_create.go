@@ -213,6 +213,7 @@ func (c *jobCreate) fromFile() (id string, body []byte, err error) {
 	for _, name := range append(failureFlagNames(),
 		"method", "payload", "response-timeout", "connect-timeout", "desired", "confirm-within", "tags", "query", "device", "devices-file",
 		"start", "max-time", "callback-url", "cron", "every", "time-zone", "overlap", "runs", "jitter",
+		"window", "window-for", "window-time-zone", "window-end", "rate", "max-concurrency", "max-devices", "batch", "priority", "exclusive",
 	) {
 		if c.given[name] {
 			return "", nil, usagef("put it into the file", "--%s does not go with -f", name)

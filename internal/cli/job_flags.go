@@ -121,6 +121,9 @@ func (c *jobCreate) times(def *client.Definition) error {
 	if def.Schedule, err = c.schedule(); err != nil {
 		return err
 	}
+	if def.MaintenanceWindow, err = c.maintenanceWindow(); err != nil {
+		return err
+	}
 	limit, err := seconds("max-time", c.maxTime)
 	def.MaxExecutionTimeInSeconds = int64(limit)
 	return err

@@ -12,11 +12,15 @@ func jobPauseEntry() entry {
 		name: "job pause", args: "<job id>", summary: "keep a job from starting calls until it is resumed",
 		text: `
 No new call begins within two seconds; calls that are on their way end and are stored, and the other devices stay queued.
-The job's time limit goes on. A job that has not begun can be paused too.`,
+The job's time limit goes on. A job that has not begun can be paused too. Of a recurring job this pauses the
+schedule, and with --run one of its runs.`,
 		example: `
 fleetjobs job pause reboot-42 --note "waits for the new firmware"
-fleetjobs job resume reboot-42`,
-		make: func(m *Main) command { return newJobHold(m, "job pause", (*client.Client).Pause) },
+fleetjobs job resume reboot-42
+fleetjobs job pause nightly --run nightly.5f3c9a017be2.17`,
+		make: func(m *Main) command {
+			return newJobHold(m, "job pause", (*client.Client).Pause, (*client.Client).PauseRun)
+		},
 	}
 }
 
@@ -25,34 +29,56 @@ func jobResumeEntry() entry {
 		name: "job resume", args: "<job id>", summary: "let a paused job go on",
 		text:    "It goes on where it was. One whose start time is still to come waits for it.",
 		example: "fleetjobs job resume reboot-42 && fleetjobs job watch reboot-42",
-		make:    func(m *Main) command { return newJobHold(m, "job resume", (*client.Client).Resume) },
+		make: func(m *Main) command {
+			return newJobHold(m, "job resume", (*client.Client).Resume, (*client.Client).ResumeRun)
+		},
 	}
 }
+
+// holdJob and holdRun carry a request out.
+type (
+	holdJob func(api *client.Client, ctx context.Context, id, note string) (*client.Job, error)
+	holdRun func(api *client.Client, ctx context.Context, id, runID, note string) (*client.Run, error)
+)
 
 // jobHold pauses a job, resumes it, or moves it on.
 type jobHold struct {
 	*oneJob
-	note string
+	note, runID string
+	ofRun       holdRun // nil where there is no such request for a run
 }
 
-func newJobHold(m *Main, name string, do func(*client.Client, context.Context, string, string) (*client.Job, error)) *jobHold {
-	c := &jobHold{}
-	c.oneJob = newOneJob(m, name, "print the job as JSON", func(ctx context.Context, api *client.Client, id string, asJSON bool) error {
+func newJobHold(m *Main, name string, do holdJob, ofRun holdRun) *jobHold {
+	c := &jobHold{ofRun: ofRun}
+	c.oneJob = newOneJob(m, name, "print the job, or the run, as JSON", func(ctx context.Context, api *client.Client, id string, asJSON bool) error {
+		if c.runID != "" {
+			return m.heldRun(asJSON)(ofRun(api, ctx, id, c.runID, c.note))
+		}
 		job, err := do(api, ctx, id, c.note)
-		if err != nil {
-			return err
-		}
-		if asJSON {
-			return m.printJSON(job.Raw)
-		}
-		m.printf("job %s: %s. %s\n", plain(job.ID), plain(job.Status), plain(job.StatusMessage))
-		return nil
+		return m.stands(job, asJSON, err)
 	})
 	return c
 }
 
+// heldRun prints where a run stands after a request.
+func (m *Main) heldRun(asJSON bool) func(*client.Run, error) error {
+	return func(run *client.Run, err error) error {
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return m.printJSON(run.Raw)
+		}
+		m.printf("run %s: %s\n", plain(run.ID), plain(run.Status))
+		return nil
+	}
+}
+
 func (c *jobHold) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.note, "note", "", "a `text` of up to 500 characters that says why")
+	if c.ofRun != nil {
+		fs.StringVar(&c.runID, "run", "", "`id` of one run of a recurring job, instead of its schedule")
+	}
 	c.oneJob.flags(fs)
 }
 
@@ -63,7 +89,7 @@ func jobNextBatchEntry() entry {
 Without regard to the results of the batch before, the observation time and the start time; not without an approval that
 the batch asks for. A job that a missed gate has paused goes on.`,
 		example: `fleetjobs job next-batch reboot-42 --note "the two that failed are at the workshop"`,
-		make:    func(m *Main) command { return newJobHold(m, "job next-batch", (*client.Client).NextBatch) },
+		make:    func(m *Main) command { return newJobHold(m, "job next-batch", (*client.Client).NextBatch, nil) },
 	}
 }
 
@@ -77,7 +103,7 @@ By somebody else than the job's creator: another person or application, or anoth
 			c := &jobApprove{}
 			c.jobHold = newJobHold(m, "job approve", func(api *client.Client, ctx context.Context, id, remark string) (*client.Job, error) {
 				return api.Approve(ctx, id, c.batch, remark)
-			})
+			}, nil)
 			return c
 		},
 	}

@@ -24,29 +24,6 @@ fleetjobs job executions nightly --run nightly.5f3c9a017be2.17`,
 	}
 }
 
-func jobRunNowEntry() entry {
-	return entry{
-		name: "job run-now", args: "<job id>", summary: "run a recurring job once more, now",
-		text: `
-Beside its schedule, and also while that is paused. While a run goes on it waits for its end, unless the job's overlap policy is
-allowAll.`,
-		example: "fleetjobs job run-now nightly && fleetjobs job runs nightly",
-		make: func(m *Main) command {
-			return newOneJob(m, "job run-now", "print the job as JSON", func(ctx context.Context, api *client.Client, id string, asJSON bool) error {
-				job, err := api.RunNow(ctx, id)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return m.printJSON(job.Raw)
-				}
-				m.printf("job %s: %s. %s\n", plain(job.ID), plain(job.Status), plain(job.StatusMessage))
-				return nil
-			})
-		},
-	}
-}
-
 type jobRuns struct {
 	m *Main
 	connection

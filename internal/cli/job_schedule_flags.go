@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"time"
@@ -13,6 +14,9 @@ type scheduleFlags struct {
 	cron, zone, overlap string
 	every, jitter       time.Duration
 	runs                int
+	window, windowZone  string
+	windowFor           time.Duration
+	windowEnd           string
 }
 
 // scheduleFlagNames are those of scheduleFlags; without the first two the others mean nothing.
@@ -24,6 +28,10 @@ func (s *scheduleFlags) flags(fs *flag.FlagSet) {
 	fs.StringVar(&s.zone, "time-zone", "", "IANA `name` of the zone of --cron, as in Europe/Berlin; UTC unless given")
 	fs.StringVar(&s.overlap, "overlap", "", "`policy` for a run that is due while another goes on: skip, bufferOne, bufferAll, cancelOther, allowAll; skip unless given")
 	fs.IntVar(&s.runs, "runs", 0, "end after this `many` runs; no limit unless given")
+	fs.StringVar(&s.window, "window", "", "work only in a maintenance window that opens by this cron `expression`")
+	fs.DurationVar(&s.windowFor, "window-for", 0, "how long the window stays open, as in 4h")
+	fs.StringVar(&s.windowZone, "window-time-zone", "", "IANA `name` of the zone of --window; that of --cron, else UTC, unless given")
+	fs.StringVar(&s.windowEnd, "window-end", "", "`what` a run does when the window closes: stopRollout, finish, cancel; stopRollout unless given")
 	fs.DurationVar(&s.jitter, "jitter", 0, "spread the begin of a run's devices over this time, as in 30m; at once unless given")
 }
 
@@ -56,4 +64,24 @@ func (c *jobCreate) schedule() (*client.Schedule, error) {
 		s.Interval = fmt.Sprintf("PT%dS", secs)
 	}
 	return s, nil
+}
+
+// maintenanceWindow gives nil when the job may work at any time.
+func (c *jobCreate) maintenanceWindow() (*client.Window, error) {
+	if c.window == "" {
+		for _, name := range []string{"window-for", "window-time-zone", "window-end"} {
+			if c.given[name] {
+				return nil, usagef("give --window with the times at which it opens", "--%s is for a job with a maintenance window", name)
+			}
+		}
+		return nil, nil
+	}
+	open, err := isoSeconds("window-for", c.windowFor)
+	if err != nil {
+		return nil, err
+	}
+	if open == "" {
+		return nil, usagef("say how long it stays open, as in --window-for 4h", "--window goes with --window-for")
+	}
+	return &client.Window{Cron: c.window, TimeZone: cmp.Or(c.windowZone, c.zone), Duration: open, EndBehavior: c.windowEnd}, nil
 }

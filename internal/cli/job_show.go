@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -83,6 +84,7 @@ func (m *Main) describe(j *client.Job) error {
 			text += "; waits for " + strings.Join(b.WaitsFor, ", ")
 		}
 		line(fmt.Sprintf("  batch %d", b.Batch), plain(text))
+		line("", approveHint(j.ID, &b))
 	}
 	for _, row := range countRows(j.ExecutionStatistics, executionStates()) {
 		line("  "+row[0], row[1])
@@ -113,4 +115,12 @@ func target(j *client.Job) string {
 		return "a list of " + devices(j.DeviceIDCount)
 	}
 	return plain(j.QueryCondition)
+}
+
+// approveHint is the command that lets a batch begin which waits for somebody's approval, "" for others.
+func approveHint(id string, b *client.BatchStatus) string {
+	if !slices.Contains(b.WaitsFor, "approval") {
+		return ""
+	}
+	return plain(fmt.Sprintf("approve it, as somebody else than its creator, with: fleetjobs job approve %s --batch %d", id, b.Batch))
 }

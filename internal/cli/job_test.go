@@ -58,6 +58,24 @@ func TestCommands(t *testing.T) {
 			requests: []string{"POST /api/jobs/j1/run"},
 			out:      "job j1: running. Run 3.\n",
 		},
+		"backfill": {
+			args:     []string{"job", "backfill", "j1", "--from", "2026-11-20T00:00:00Z", "--to", "2026-11-22T01:00:00+01:00"},
+			replies:  map[string][]reply{"POST /api/jobs/j1/backfill": {ok(`{"jobId":"j1","status":"running","statusMessage":"Run 3."}`)}},
+			requests: []string{`POST /api/jobs/j1/backfill {"from":"2026-11-20T00:00:00Z","to":"2026-11-22T00:00:00Z"}`},
+			out:      "job j1: running. Run 3.\n",
+		},
+		"pause of one run": {
+			args:     []string{"job", "pause", "j1", "--run", "j1.ab.2", "--note", "x"},
+			replies:  map[string][]reply{"POST /api/jobs/j1/runs/j1.ab.2/pause": {ok(`{"runId":"j1.ab.2","status":"paused"}`)}},
+			requests: []string{`POST /api/jobs/j1/runs/j1.ab.2/pause {"note":"x"}`},
+			out:      "run j1.ab.2: paused\n",
+		},
+		"resume of one run": {
+			args:     []string{"job", "resume", "j1", "--run", "j1.ab.2"},
+			replies:  map[string][]reply{"POST /api/jobs/j1/runs/j1.ab.2/resume": {ok(`{"runId":"j1.ab.2","status":"running"}`)}},
+			requests: []string{"POST /api/jobs/j1/runs/j1.ab.2/resume"},
+			out:      "run j1.ab.2: running\n",
+		},
 		"executions of one run": {
 			args:     []string{"job", "executions", "j1", "--run", "j1.ab.2", "--json"},
 			replies:  map[string][]reply{"GET /api/jobs/j1/runs/j1.ab.2/executions": {ok(`{"executions":[]}`)}},

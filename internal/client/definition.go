@@ -17,6 +17,8 @@ type Definition struct {
 	DeviceIDs      []string    `json:"deviceIds,omitempty"`      // instead of QueryCondition
 	StartTime      time.Time   `json:"startTime,omitzero"`
 	Schedule       *Schedule   `json:"schedule,omitempty"` // instead of StartTime
+	// MaintenanceWindow is when runs may work, nil for always.
+	MaintenanceWindow *Window `json:"maintenanceWindow,omitempty"`
 	// MaxExecutionTimeInSeconds counts from the start.
 	MaxExecutionTimeInSeconds int64 `json:"maxExecutionTimeInSeconds,omitempty"`
 	// Notifications is who is called when the job has ended.

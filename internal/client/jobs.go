@@ -199,18 +199,26 @@ func (c *Client) Resume(ctx context.Context, id, note string) (*Job, error) {
 }
 
 func (c *Client) hold(ctx context.Context, r request, note string) (*Job, error) {
-	r.body = []byte{}
-	if note != "" {
-		var err error
-		if r.body, err = json.Marshal(map[string]string{"note": note}); err != nil {
-			return nil, fmt.Errorf("encoding a note: %w", err)
-		}
+	var err error
+	if r.body, err = noteBody(note); err != nil {
+		return nil, err
 	}
 	var job Job
 	if err := c.call(ctx, r, &job); err != nil {
 		return nil, err
 	}
 	return &job, nil
+}
+
+func noteBody(note string) ([]byte, error) {
+	if note == "" {
+		return []byte{}, nil
+	}
+	body, err := json.Marshal(map[string]string{"note": note})
+	if err != nil {
+		return nil, fmt.Errorf("encoding a note: %w", err)
+	}
+	return body, nil
 }
 
 // Delete removes a job that has ended, with its results. It is sent once only: a second try would not find what the

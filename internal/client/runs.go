@@ -3,7 +3,9 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -15,6 +17,14 @@ type Schedule struct {
 	OverlapPolicy string `json:"overlapPolicy,omitempty"`
 	RemainingRuns int    `json:"remainingRuns,omitempty"`
 	Jitter        string `json:"jitter,omitempty"` // ISO 8601
+}
+
+// Window is when runs may work.
+type Window struct {
+	Cron        string `json:"cron,omitempty"`
+	TimeZone    string `json:"timeZone,omitempty"`
+	Duration    string `json:"duration"` // ISO 8601
+	EndBehavior string `json:"endBehavior,omitempty"`
 }
 
 // Recurrence is where a recurring job stands.
@@ -66,11 +76,54 @@ func (c *Client) Runs(ctx context.Context, id string, options ListOptions) (*Run
 	return &page, nil
 }
 
-// RunNow has a recurring job run once more. It is sent once only: a second try might be a second run.
-func (c *Client) RunNow(ctx context.Context, id string) (*Job, error) {
+// RunNow has a recurring job run once more. The service takes requests with the same key for one; without a key a request is sent
+// once only.
+func (c *Client) RunNow(ctx context.Context, id, key string) (*Job, error) {
+	r := request{method: http.MethodPost, path: jobPath(id, "run"), body: []byte{}, repeatable: key != ""}
+	if key != "" {
+		r.header = http.Header{"Idempotency-Key": {key}}
+	}
 	var job Job
-	if err := c.call(ctx, request{method: http.MethodPost, path: jobPath(id, "run"), body: []byte{}}, &job); err != nil {
+	if err := c.call(ctx, r, &job); err != nil {
 		return nil, err
 	}
 	return &job, nil
+}
+
+// Backfill has a recurring job run for each of its occurrences from one time to before another. It is sent once only.
+func (c *Client) Backfill(ctx context.Context, id string, from, to time.Time) (*Job, error) {
+	body, err := json.Marshal(struct {
+		From time.Time `json:"from"`
+		To   time.Time `json:"to"`
+	}{from, to})
+	if err != nil {
+		return nil, fmt.Errorf("encoding a range: %w", err)
+	}
+	var job Job
+	if err := c.call(ctx, request{method: http.MethodPost, path: jobPath(id, "backfill"), body: body}, &job); err != nil {
+		return nil, err
+	}
+	return &job, nil
+}
+
+// PauseRun keeps one run of a recurring job from starting calls; note is as for Pause.
+func (c *Client) PauseRun(ctx context.Context, id, runID, note string) (*Run, error) {
+	return c.holdRun(ctx, jobPath(id, "runs", url.PathEscape(runID), "pause"), note)
+}
+
+// ResumeRun lets a paused run go on.
+func (c *Client) ResumeRun(ctx context.Context, id, runID, note string) (*Run, error) {
+	return c.holdRun(ctx, jobPath(id, "runs", url.PathEscape(runID), "resume"), note)
+}
+
+func (c *Client) holdRun(ctx context.Context, path, note string) (*Run, error) {
+	body, err := noteBody(note)
+	if err != nil {
+		return nil, err
+	}
+	var run Run
+	if err := c.call(ctx, request{method: http.MethodPost, path: path, body: body, repeatable: true}, &run); err != nil {
+		return nil, err
+	}
+	return &run, nil
 }

@@ -16,6 +16,7 @@ var ErrNotRecurring = errors.New("the job has no schedule")
 type asked struct {
 	action job.Action
 	note   string
+	key    string // hash of the Idempotency-Key, "" without one
 	by     job.Caller
 	change func(*schedule.Series, schedule.State, time.Time) (schedule.State, error)
 }
@@ -26,9 +27,13 @@ func (d *Dispatcher) askSeries(ctx context.Context, rec *job.Record, a asked) (*
 		return nil, nil, ErrNotRecurring
 	}
 	rec, err := d.step(ctx, rec, func(rec *job.Record, now time.Time) ([]job.Change, error) {
+		if rec.Series.Knows(a.key) {
+			return nil, nil // another try of a request that was carried out
+		}
 		if rec.Status.Ended() || rec.EndReason != "" {
 			return nil, ErrEnded
 		}
+		rec.Series.Remember(a.key)
 		made := rec.Change(a.action, a.by, now)
 		made.From, made.Note = rec.Status, a.note
 		err := rec.Ask(now, func(s *schedule.Series, st schedule.State) (schedule.State, error) { return a.change(s, st, now) })
@@ -44,15 +49,16 @@ func (d *Dispatcher) askSeries(ctx context.Context, rec *job.Record, a asked) (*
 	return rec, run, err
 }
 
-// RunNow has a recurring job run once more, now or when the run that goes on has ended. The error is ErrNotRecurring, ErrEnded or
+// RunNow has a recurring job run once more, now or when the run that goes on has ended. A request with the idempotency key of an
+// earlier one, among the last 32 with one, changes nothing. The error is ErrNotRecurring, ErrEnded or
 // schedule.ErrTooMany.
-func (d *Dispatcher) RunNow(ctx context.Context, jobID string, by job.Caller) (*job.Record, *job.Run, error) {
+func (d *Dispatcher) RunNow(ctx context.Context, jobID, key string, by job.Caller) (*job.Record, *job.Run, error) {
 	rec, err := d.store.Job(ctx, jobID)
 	if err != nil {
 		return nil, nil, err
 	}
 	return d.askSeries(ctx, rec, asked{
-		action: job.ActionRunNow, by: by,
+		action: job.ActionRunNow, by: by, key: keyHash(key),
 		change: func(s *schedule.Series, st schedule.State, now time.Time) (schedule.State, error) {
 			return s.RunNow(st, now)
 		},

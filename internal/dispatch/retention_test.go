@@ -106,7 +106,7 @@ func TestARecurringJobOutlivesItsRuns(t *testing.T) {
 		}
 	}
 	for n := 1; n <= 2; n++ {
-		_, _, err := w.current().d.RunNow(t.Context(), id, someone())
+		_, _, err := w.current().d.RunNow(t.Context(), id, "", someone())
 		require.NoError(t, err)
 		w.run(runs(n, n))
 		c.pass(20 * time.Hour) // the second one ends 20 hours after the first

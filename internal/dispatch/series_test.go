@@ -250,7 +250,7 @@ func TestCancellingARecurringJobEndsItsScheduleAndItsRuns(t *testing.T) {
 	_, _, err = w.current().d.Cancel(t.Context(), "daily", someone())
 	require.NoError(t, err, "again changes nothing")
 	require.Len(t, w.trail("daily"), 2)
-	_, _, err = w.current().d.RunNow(t.Context(), "daily", someone())
+	_, _, err = w.current().d.RunNow(t.Context(), "daily", "", someone())
 	require.ErrorIs(t, err, ErrEnded)
 
 	require.NoError(t, w.current().d.Delete(t.Context(), "daily", someone()))
@@ -280,9 +280,14 @@ func TestRequestsOfPeople(t *testing.T) {
 	w, clock := clocked(t, "2026-12-10T12:00:00Z", 1)
 	w.recur(recurring(`{"cron":"0 2 * * *"}`))
 	ctx, d := t.Context(), w.current().d
-	_, _, err := d.RunNow(ctx, "daily", someone())
-	require.NoError(t, err)
+	for range 3 {
+		_, _, err := d.RunNow(ctx, "daily", "one key is one run", someone())
+		require.NoError(t, err)
+	}
 	_, runs := w.rests(1)
+	_, _, err := d.RunNow(ctx, "daily", "one key is one run", someone())
+	require.NoError(t, err, "also when it has ended")
+	_, runs = w.rests(1)
 	require.Equal(t, schedule.Manual, runs[0].Occurrence.Start.Kind)
 
 	back := job.Range{From: clock.now().Add(-72 * time.Hour), To: clock.now()}

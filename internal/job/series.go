@@ -25,8 +25,25 @@ type Series struct {
 	Pending []schedule.Start `json:",omitempty"` // decided, and waiting for one of MaxRunsAtOnce
 	Runs    int              // how many runs there were; they are numbered from 1 on
 	Running []LiveRun        `json:",omitempty"` // those that have not ended
+	// Keys are hashes of the Idempotency-Keys of the last requests for a run.
+	Keys []string `json:",omitempty"`
 	// Due is the time under which the store lists the job, zero when it does not.
 	Due time.Time `json:",omitzero"`
+}
+
+// keptKeys is how many requests for a run are known again.
+const keptKeys = 32
+
+// Knows reports whether a request with a key, as a hash, was carried out. "" never is.
+func (s *Series) Knows(key string) bool { return key != "" && slices.Contains(s.Keys, key) }
+
+// Remember notes the key of a request that is being carried out.
+func (s *Series) Remember(key string) {
+	if key == "" {
+		return
+	}
+	s.Keys = append(slices.Clip(s.Keys), key)
+	s.Keys = s.Keys[max(0, len(s.Keys)-keptKeys):]
 }
 
 // LiveRun is a run that has not ended.

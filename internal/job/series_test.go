@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -119,4 +120,20 @@ func TestAScheduleThatAJobCannotHave(t *testing.T) {
 			require.Equal(t, c.field, faults[0].Field)
 		})
 	}
+}
+
+// The last keys are known, and there is an end to their number.
+func TestKeysOfRequests(t *testing.T) {
+	t.Parallel()
+	var s job.Series
+	require.False(t, s.Knows(""))
+	s.Remember("")
+	require.Nil(t, s.Keys)
+	for n := range 40 {
+		s.Remember(fmt.Sprint(n))
+	}
+	require.Len(t, s.Keys, 32)
+	require.False(t, s.Knows("7"))
+	require.True(t, s.Knows("8"))
+	require.True(t, s.Knows("39"))
 }
