@@ -13,6 +13,7 @@ import (
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
+	"github.com/fleetjobs/fleetjobs/internal/pace"
 	"github.com/fleetjobs/fleetjobs/internal/twinquery"
 )
 
@@ -345,4 +346,29 @@ func TestModulesConfirmToo(t *testing.T) {
 	require.Equal(t, map[string]int{"notConfirmed": 2}, run.Counts().ReasonMap())
 	require.Equal(t, job.Succeeded, w.executions(run)["dev-0/door"].State)
 	require.Contains(t, w.hub.looks[0], "FROM devices.modules WHERE deviceId IN ['dev-0', 'dev-1'] AND moduleId IN ['camera', 'door']")
+}
+
+// Looks are charged to the hub's allowance of queries, like the pages of a selection: however many shards wait, no more are made than
+// it holds, and no device suffers from those that come late.
+func TestLooksKeepToTheAllowance(t *testing.T) {
+	t.Parallel()
+	const rate = 4.0
+	opts := watchful
+	opts.Rates = pace.Rates{pace.Queries: rate}
+	w := newWorld(t, opts)
+	w.hub.populate(800)
+	var applied atomic.Bool
+	w.hub.reported = func(id string) map[string]any {
+		if applied.Load() {
+			return closed(id)
+		}
+		return nil
+	}
+	id := w.create(fmt.Sprintf(confirmed, "PT1H", ""))
+	w.run(func(context.Context) bool { return w.hub.looked() >= 4 })
+	applied.Store(true)
+	run := w.ended(id)
+	require.Equal(t, 800, run.Counts().Of(job.Succeeded))
+	took := run.EndedAt.Sub(run.StartedAt).Seconds()
+	require.LessOrEqual(t, float64(w.hub.looked()), rate*(took+2), "what the allowance held, and what it lets come late")
 }
