@@ -51,6 +51,7 @@ func TestAJobWithStepsShowsThem(t *testing.T) {
 
 	list := w.get("/api/jobs?type=scheduleSteps")["jobs"].([]any)
 	require.Len(t, list, 1)
+	require.Nil(t, list[0].(map[string]any)["steps"], "a list is without bodies")
 	a := w.call(http.MethodPost, "/api/jobs/levelled/rerun", `{"jobId":"again","statuses":["timedOut"]}`)
 	require.Equal(t, http.StatusAccepted, a.status, "%s", a.body)
 	require.Len(t, w.get("/api/jobs/again")["steps"], 3)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 
 	"github.com/fleetjobs/fleetjobs/internal/client"
 )
@@ -87,6 +88,10 @@ func operation(j *client.Job) string {
 	switch {
 	case j.Method != nil:
 		return "method " + j.Method.Name
+	case j.Type == client.TypeSteps && len(j.Steps) > 0:
+		return fmt.Sprintf("%d steps", len(j.Steps))
+	case j.Type == client.TypeSteps:
+		return "steps" // of a list, which is without them
 	case j.Type != client.TypeTwin:
 		return j.Type
 	case j.UpdateTwin == nil:

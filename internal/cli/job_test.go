@@ -185,6 +185,16 @@ reasons           ` + `
 				"b       failed     deviceOffline  -     2      2026-11-23 10:00:02Z  not\uFFFD[2Jonline\n",
 			errors: "fleetjobs: there are more; use --limit or --all\n",
 		},
+		"executions of a job with steps": {
+			args: []string{"job", "executions", "j"},
+			replies: map[string][]reply{"GET /api/jobs/j/executions": {ok(`{"executions":[
+				{"deviceId":"a","status":"inProgress","attempts":2,"substate":"awaitingConfirmation","awaitedUntil":"2026-11-23T10:10:00.000Z","step":2},
+				{"deviceId":"b","status":"timedOut","attempts":2,"step":2,"endTime":"2026-11-23T10:00:02.000Z","error":{"code":"notConfirmed","message":"late"}}]}`)}},
+			requests: []string{"GET /api/jobs/j/executions?pageSize=100"},
+			out: "DEVICE  STATE               REASON                CODE  TRIES  END                   ANSWER\n" +
+				"a       inProgress, step 2  awaitingConfirmation  -     2      -                     until 2026-11-23 10:10:00Z\n" +
+				"b       timedOut, step 2    notConfirmed          -     2      2026-11-23 10:00:02Z  late\n",
+		},
 		"executions as JSON": {
 			args: []string{"job", "executions", "j", "--all", "--status", "failed", "--json"},
 			replies: map[string][]reply{"GET /api/jobs/j/executions": {

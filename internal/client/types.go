@@ -17,10 +17,12 @@ type Job struct {
 	DeviceIDCount int         `json:"deviceIdCount"`
 	Method        *Method     `json:"cloudToDeviceMethod"`
 	UpdateTwin    *TwinUpdate `json:"updateTwin"`
-	CreatedTime   time.Time   `json:"createdTime"`
-	StartTime     time.Time   `json:"startTime"`   // when it is due
-	StartedTime   time.Time   `json:"startedTime"` // when it began, zero before
-	EndTime       time.Time   `json:"endTime"`     // zero until the job has ended
+	// Steps are those of a job with steps, as the service sent them.
+	Steps       []json.RawMessage `json:"steps"`
+	CreatedTime time.Time         `json:"createdTime"`
+	StartTime   time.Time         `json:"startTime"`   // when it is due
+	StartedTime time.Time         `json:"startedTime"` // when it began, zero before
+	EndTime     time.Time         `json:"endTime"`     // zero until the job has ended
 	// MaxExecutionTimeInSeconds is 0 when the job has no limit.
 	MaxExecutionTimeInSeconds int64      `json:"maxExecutionTimeInSeconds"`
 	Statistics                Statistics `json:"deviceJobStatistics"`

@@ -66,7 +66,7 @@ func (s *Store) summaryEntity(key string, rec *job.Record) (entity, error) {
 		m.Payload = nil
 		short.Method = &m
 	}
-	short.UpdateTwin = nil
+	short.UpdateTwin, short.Confirm, short.Steps = nil, nil, nil
 	if rec.FromTemplate != nil {
 		from := *rec.FromTemplate
 		from.Parameters = nil
