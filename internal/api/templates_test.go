@@ -72,7 +72,7 @@ func TestAJobIsMadeOfATemplate(t *testing.T) {
 	r := w.call(http.MethodPut, "/api/jobs/lock-43", body)
 	require.Equal(t, http.StatusAccepted, r.status, string(r.body))
 	job := r.json(t)
-	require.Equal(t, "tags.building =  43 ", job["queryCondition"])
+	require.Equal(t, "tags.building = 43", job["queryCondition"])
 	payload := job["cloudToDeviceMethod"].(map[string]any)["payload"]
 	require.Equal(t, map[string]any{"lockTime": "10m", "building": 43.0, "site": "{{tags.site ?? \"none\"}}"}, payload)
 	from := job["fromTemplate"].(map[string]any)

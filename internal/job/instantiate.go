@@ -73,6 +73,7 @@ func (t *Template) Instantiate(body []byte, now time.Time) (Definition, error) {
 		return Definition{}, faults
 	}
 	delete(o.members, "template")
+	given := o.members["parameters"]
 	delete(o.members, "parameters")
 	text, err := override(filled, o.members)
 	if err != nil {
@@ -84,7 +85,7 @@ func (t *Template) Instantiate(body []byte, now time.Time) (Definition, error) {
 	}
 	def.FromTemplate = &FromTemplate{TemplateID: t.ID, Version: t.Version, UpdatedTime: t.UpdatedAt, Parameters: values}
 	delete(o.members, "jobId")
-	def.FromTemplate.Request, err = digest(t.ID, values, o.members)
+	def.FromTemplate.Request, err = digest(t.ID, given, o.members)
 	return def, err
 }
 
@@ -241,7 +242,7 @@ func (f *filling) condition(text template.Text) (json.RawMessage, string) {
 	}
 	var b strings.Builder
 	inside := byte(0)
-	for _, part := range text {
+	for i, part := range text {
 		if part.Placeholder == nil {
 			inside = quoteAfter(part.Literal, inside)
 			b.WriteString(part.Literal)
@@ -254,9 +255,24 @@ func (f *filling) condition(text template.Text) (json.RawMessage, string) {
 		if rule != "" {
 			return nil, rule
 		}
-		b.WriteString(" " + literal(v) + " ")
+		if !endsIn(b.String(), " (,[") {
+			b.WriteByte(' ')
+		}
+		b.WriteString(literal(v))
+		if i+1 < len(text) && !beginsWith(text[i+1].Literal, " ),]") {
+			b.WriteByte(' ')
+		}
 	}
 	return template.Quote(b.String()), ""
+}
+
+// endsIn and beginsWith report whether a text has one of the characters at its end, or nothing there.
+func endsIn(text, chars string) bool {
+	return text == "" || strings.ContainsRune(chars, rune(text[len(text)-1]))
+}
+
+func beginsWith(text, chars string) bool {
+	return text == "" || strings.ContainsRune(chars, rune(text[0]))
 }
 
 // quoteAfter gives the quote that is open behind a piece of a condition, '[' for the brackets of a name, 0 for none.
