@@ -34,6 +34,7 @@ func stateOf(rec *job.Record, run *job.Run) state {
 		r := rec.NewRun()
 		r.Status, r.EndReason, r.FailureReason = rec.Status, rec.EndReason, rec.FailureReason
 		r.Pause, r.StartedAt, r.EndedAt, r.Devices = rec.Pause, rec.StartedAt, rec.EndedAt, rec.Devices
+		r.Rounds, r.List = rec.Rounds, rec.List
 		return state{rec: rec, run: &r, counts: rec.Counts}
 	}
 	return state{rec: rec, run: run, counts: run.Counts()}

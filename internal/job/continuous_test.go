@@ -42,8 +42,8 @@ func TestSelectionsThatMakeNoSense(t *testing.T) {
 		continuous + `"endless":true,"maxExecutionTimeInSeconds":60`: {
 			"endless", "true", "must not stand beside maxExecutionTimeInSeconds: give one of both",
 		},
-		continuous + `"endless":true,"selectionInterval":"PT59S"`: {
-			"selectionInterval", `"PT59S"`, "must be an ISO 8601 duration from PT1M to P7D",
+		continuous + `"endless":true,"selectionInterval":"PT9S"`: {
+			"selectionInterval", `"PT9S"`, "must be an ISO 8601 duration from PT10S to P7D",
 		},
 		continuous + `"endless":true,"schedule":{"cron":"0 1 * * *"}`: {
 			"endless", "true", "must not stand beside schedule: a run that never ends leaves no room for the next",

@@ -129,7 +129,7 @@ const (
 // Limits of a selection.
 const (
 	MaxDeviceListAge         = 31 * 24 * time.Hour
-	MinSelectionInterval     = time.Minute
+	MinSelectionInterval     = 10 * time.Second
 	MaxSelectionInterval     = 7 * 24 * time.Hour
 	DefaultSelectionInterval = 5 * time.Minute
 )
@@ -159,9 +159,11 @@ type Record struct {
 	EndedAt       time.Time
 	Devices       int
 	Counts        Counts
-	AtHubs        []HubRun `json:",omitempty"` // of a run at several hubs
-	Edits         int      `json:",omitempty"` // of a recurring job's run: those of the job that the run began with
-	Told          Told     `json:",omitzero"`  // entries of the audit trail that came from the run
+	Rounds        *Rounds     `json:",omitempty"`
+	List          *DeviceList `json:",omitempty"`
+	AtHubs        []HubRun    `json:",omitempty"` // of a run at several hubs
+	Edits         int         `json:",omitempty"` // of a recurring job's run: those of the job that the run began with
+	Told          Told        `json:",omitzero"`  // entries of the audit trail that came from the run
 
 	// Series is where a recurring job stands, nil of others. Its Status is its own, by CanRecur; StartedAt, FailureReason, Devices
 	// and Counts are those of its latest run, once that has ended.
@@ -205,5 +207,6 @@ func (r *Record) Reflect(run *Run) bool {
 	r.Told = Told{RunID: run.ID, Count: run.Noted}
 	r.Definition, r.Edits = r.Latest(run), max(r.Edits, run.Edits)
 	r.Devices, r.Counts, r.AtHubs = run.Devices, run.Counts(), run.Hubs
+	r.Rounds, r.List = run.Rounds, run.List
 	return changed
 }
