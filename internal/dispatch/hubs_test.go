@@ -239,7 +239,7 @@ func TestAHubThatLeftTheSettingsBlocksItsRunAlone(t *testing.T) {
 // TestAProcessMayDieAtAnyRequestOfAJobOverHubs kills the process at its nth storage request.
 func TestAProcessMayDieAtAnyRequestOfAJobOverHubs(t *testing.T) {
 	t.Parallel()
-	const last, step = 61, 4 // every request takes many worlds, and TestAProcessMayDieAtAnyRequest does it for one hub
+	const last, step = 61, 6 // every request takes many worlds, and TestAProcessMayDieAtAnyRequest does it for one hub
 	for n := int64(1); n <= last; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
