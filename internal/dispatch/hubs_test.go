@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -258,4 +259,41 @@ func TestAProcessMayDieAtAnyRequestOfAJobOverHubs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnApprovalAndAnEditReachEveryHub has two batches at each of two hubs, of which the second waits for somebody.
+func TestAnApprovalAndAnEditReachEveryHub(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, quick, hubOf(30))
+	w.hub.populate(30)
+	id := w.create(strings.Replace(at(`"all"`), "{", `{"rollout":{"batches":[{"number":10},{"gate":{"approval":true}}]},`, 1))
+	w.run(func(context.Context) bool {
+		run := w.status(id)
+		return len(run.Hubs) == 2 && run.Hubs[0].Counts.Of(job.Succeeded) == 10 && run.Hubs[1].Counts.Of(job.Succeeded) == 10
+	})
+	d := w.current().d
+	_, _, err := d.Approve(t.Context(), id, 2, "", someone())
+	require.ErrorIs(t, err, ErrOwnApproval)
+	other := job.Caller{Principal: job.Principal{Kind: job.PrincipalIdentity, ID: "eva"}}
+	_, _, err = d.Approve(t.Context(), id, 5, "", other)
+	require.ErrorIs(t, err, job.ErrNotWaiting)
+
+	rec, run, err := d.Edit(t.Context(), id, Edit{Patch: []byte(`{"maxExecutionTimeInSeconds":3600}`), Version: 1}, someone())
+	require.NoError(t, err)
+	require.Equal(t, 2, rec.Version(run))
+	w.run(func(context.Context) bool {
+		for _, child := range w.atHubs(w.status(id)) {
+			if child.Deadline.IsZero() {
+				return false
+			}
+		}
+		return true
+	})
+	ended := w.endedAfter(id, func() { // an approval reaches those hubs whose gate waits for it by then
+		if _, _, err := w.current().d.Approve(t.Context(), id, 2, "fine", other); err != nil {
+			require.True(t, errors.Is(err, job.ErrNotWaiting) || errors.Is(err, ErrEnded), "%v", err)
+		}
+	})
+	require.Equal(t, job.Statistics{DeviceCount: 60, SucceededCount: 60}, ended.Counts().Statistics())
+	require.Equal(t, job.EndFinished, ended.EndReason)
 }
