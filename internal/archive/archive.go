@@ -13,7 +13,6 @@ import (
 	"fmt"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
@@ -125,7 +124,7 @@ func (c *Container) Commit(ctx context.Context, name, contentType string, ids []
 		encoded[i] = base64.StdEncoding.EncodeToString([]byte(id))
 	}
 	_, err := c.blob(name).CommitBlockList(ctx, encoded, &blockblob.CommitBlockListOptions{
-		HTTPHeaders: &blob.HTTPHeaders{BlobContentType: to.Ptr(contentType)},
+		HTTPHeaders: &blob.HTTPHeaders{BlobContentType: new(contentType)},
 	})
 	if err != nil {
 		return fmt.Errorf("committing %s: %w", name, err)

@@ -284,10 +284,10 @@ func TestRequestsOfPeople(t *testing.T) {
 		_, _, err := d.RunNow(ctx, "daily", "one key is one run", someone())
 		require.NoError(t, err)
 	}
-	_, runs := w.rests(1)
+	w.rests(1)
 	_, _, err := d.RunNow(ctx, "daily", "one key is one run", someone())
 	require.NoError(t, err, "also when it has ended")
-	_, runs = w.rests(1)
+	_, runs := w.rests(1)
 	require.Equal(t, schedule.Manual, runs[0].Occurrence.Start.Kind)
 
 	back := job.Range{From: clock.now().Add(-72 * time.Hour), To: clock.now()}
