@@ -42,7 +42,7 @@ func (b *busy) call(ctx context.Context, id string) error {
 		case <-ctx.Done():
 		}
 	}
-	time.Sleep(time.Millisecond)
+	<-time.After(time.Millisecond) // so that calls could meet
 	b.mu.Lock()
 	b.now[id]--
 	b.mu.Unlock()
