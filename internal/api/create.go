@@ -218,7 +218,8 @@ type previewView struct {
 	Warnings       []string     `json:"warnings"`
 	Hubs           []hubPreview `json:"hubs,omitempty"`
 	// NextRunTimes are those of a schedule.
-	NextRunTimes []instant `json:"nextRunTimes,omitempty"`
+	NextRunTimes  []instant       `json:"nextRunTimes,omitempty"`
+	LocalRunTimes []localTimeView `json:"localRunTimes,omitempty"`
 }
 
 type hubPreview struct {
@@ -240,7 +241,7 @@ func (h *handler) preview(ctx context.Context, def job.Definition) (*answer, err
 		hubs = append(hubs, hubPreview(at))
 	}
 	return jsonAnswer(http.StatusOK, previewView{
-		Hubs: hubs, NextRunTimes: times,
+		Hubs: hubs, NextRunTimes: times.NextRunTimes, LocalRunTimes: times.LocalRunTimes,
 		DeviceCount: p.DeviceCount, FirstDeviceIDs: append([]string{}, p.FirstIDs...), Warnings: append([]string{}, p.Warnings...),
 	})
 }

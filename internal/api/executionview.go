@@ -104,6 +104,14 @@ func reasonText(e *job.Execution) string {
 			return fmt.Sprintf("the device's answer, with status %d, is no success by the job's succeedOn", e.StatusCode)
 		}
 		return fmt.Sprintf("the device answered with status %d", e.StatusCode)
+	case job.NoTimeZone:
+		return "the device's twin names no time zone, and the job has no defaultTimeZone"
+	case job.InvalidTimeZone:
+		return "what the device's twin names as its time zone is none"
+	case job.LocalTimeMissed:
+		return "the run began later than its catchupWindow after the device's local time"
+	case job.WindowClosed:
+		return "the maintenance window at the device's local time has closed"
 	case job.NotStarted:
 		return "the job's time limit passed before the device was called"
 	case job.StepsUnfinished:

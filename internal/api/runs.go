@@ -23,6 +23,7 @@ type runView struct {
 	Version       int            `json:"version"`
 	Kind          schedule.Kind  `json:"kind"`
 	ScheduledTime instant        `json:"scheduledTime"`
+	LocalTime     *localTimeView `json:"localTime,omitempty"`
 	Status        job.Status     `json:"status"`
 	StatusMessage string         `json:"statusMessage"`
 	StartTime     instant        `json:"startTime"`
@@ -56,6 +57,9 @@ func (s state) runView() *runView {
 	}
 	if o := s.rec.Occurrence; o != nil {
 		v.RunNumber, v.Kind, v.ScheduledTime = o.Number, o.Start.Kind, instant(o.Start.At)
+		if l := o.Local; l != nil {
+			v.LocalTime = &localTimeView{l.Time, instant(o.Start.At), instant(l.Latest)}
+		}
 	}
 	return v
 }

@@ -149,7 +149,24 @@ func (h *handler) asked(
 }
 
 type nextRunsView struct {
-	NextRunTimes []instant `json:"nextRunTimes"`
+	NextRunTimes  []instant       `json:"nextRunTimes"`
+	LocalRunTimes []localTimeView `json:"localRunTimes,omitempty"`
+}
+
+// localTimeView is a time of a schedule by local time, in JSON.
+type localTimeView struct {
+	LocalTime schedule.Civil `json:"localTime"`
+	Earliest  instant        `json:"earliest"`
+	Latest    instant        `json:"latest"`
+}
+
+func localTimes(def *job.Definition, list []schedule.Occurrence) ([]localTimeView, error) {
+	times, err := def.LocalTimes(list)
+	views := make([]localTimeView, len(times))
+	for i, t := range times {
+		views[i] = localTimeView{t.Time, instant(t.Earliest), instant(t.Latest)}
+	}
+	return views, err
 }
 
 // nextRuns gives the next times of a job. A job without a schedule has one, until it begins.
@@ -171,18 +188,25 @@ func (h *handler) nextRuns(ctx context.Context, r *request) (*answer, error) {
 		return nil, err
 	}
 	v.NextRunTimes = append(v.NextRunTimes, instants(next)...)
+	if v.LocalRunTimes, err = localTimes(&s.rec.Definition, next); err != nil {
+		return nil, err
+	}
 	return jsonAnswer(http.StatusOK, v)
 }
 
 // unsavedTimes gives the next times of a schedule that is not stored.
-func unsavedTimes(def job.Definition, now time.Time) ([]instant, error) {
+func unsavedTimes(def job.Definition, now time.Time) (nextRunsView, error) {
 	if def.Schedule == nil {
-		return nil, nil
+		return nextRunsView{}, nil
 	}
 	rec := &job.Record{Definition: def}
 	if err := rec.Recurs(now); err != nil {
-		return nil, err
+		return nextRunsView{}, err
 	}
 	next, err := rec.NextRuns(now.Add(-1), nextRuns) // an occurrence at this very instant runs
-	return instants(next), err
+	if err != nil {
+		return nextRunsView{}, err
+	}
+	local, err := localTimes(&def, next)
+	return nextRunsView{NextRunTimes: instants(next), LocalRunTimes: local}, err
 }

@@ -143,7 +143,7 @@ func TestAMaintenanceWindowIsShown(t *testing.T) {
 	require.Equal(t, "2026-11-24T01:00:00.000Z", got["startTime"], "it begins in the first window")
 	require.Equal(t, map[string]any{"cron": "0 1 * * *", "timeZone": "UTC", "duration": "PT2H", "endBehavior": "stopRollout"}, got["maintenanceWindow"])
 	for _, window := range []string{
-		`{"cron":"0 1 * * *"}`, `{"cron":"0 1 * * *","duration":"PT2H","timeZone":"device"}`,
+		`{"cron":"0 1 * * *"}`, `{"cron":"0 1 * * *","duration":"PT2H","timeZone":"devise"}`,
 		`{"cron":"0 1 * * *","duration":"PT2H","endBehavior":"end"}`, `{"times":["2001-01-01T00:00:00Z"],"duration":"PT2H"}`,
 	} {
 		w.problem(w.call(http.MethodPut, "/api/jobs/x", body(window)), http.StatusBadRequest, "invalid-request")
@@ -174,4 +174,32 @@ func TestTheTimesOfAnUnsavedSchedule(t *testing.T) {
 	w.problem(w.call(http.MethodPost, "/api/jobs?validateOnly=true",
 		`{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","schedule":{"cron":"61 * * * *"}}`),
 		http.StatusBadRequest, "invalid-request")
+}
+
+// Each device runs at its own local time: the times are wall times, with the first and the last instant on earth.
+func TestTheTimesOfAJobByLocalTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "ok-1", "ok-2")
+	body := `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
+		"schedule":{"cron":"0 2 * * *","timeZone":"device","defaultTimeZone":"Europe/Berlin"}}`
+	want := map[string]any{"localTime": "2026-11-24T02:00:00", "earliest": "2026-11-23T12:00:00.000Z", "latest": "2026-11-24T14:00:00.000Z"}
+	r := w.call(http.MethodPost, "/api/jobs?validateOnly=true", body)
+	require.Equal(t, http.StatusOK, r.status, "%s", r.body)
+	require.Equal(t, want, r.json(t)["localRunTimes"].([]any)[0])
+	w.put("local", body)
+	next := w.get("/api/jobs/local/nextRuns?count=2")
+	require.Equal(t, want, next["localRunTimes"].([]any)[0])
+	require.Equal(t, "2026-11-23T12:00:00.000Z", next["nextRunTimes"].([]any)[0])
+	spec := w.get("/api/jobs/local")["schedule"].(map[string]any)
+	require.Equal(t, "tags.timeZone", spec["timeZonePath"])
+	require.Equal(t, "allowAll", spec["overlapPolicy"])
+	w.clock.moveTo(w.clock.Now().Add(29 * time.Hour))
+	require.NoError(t, w.jobs.Tick(t.Context()))
+	w.finish()
+	runs := w.get("/api/jobs/local/runs")["runs"].([]any)
+	first := runs[len(runs)-1].(map[string]any)
+	require.Equal(t, want, first["localTime"])
+	require.InDelta(t, 2, first["deviceJobStatistics"].(map[string]any)["succeededCount"], 0)
+	w.put("together", nightly)
+	require.NotContains(t, w.get("/api/jobs/together/nextRuns"), "localRunTimes")
 }

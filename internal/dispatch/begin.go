@@ -35,7 +35,7 @@ func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) 
 			d.spread(run, rec)
 		}
 		if rec.MaxExecutionTimeInSeconds > 0 {
-			run.Deadline = now.Add(time.Duration(rec.MaxExecutionTimeInSeconds) * time.Second)
+			run.Deadline = latest(now, run.LastStart).Add(time.Duration(rec.MaxExecutionTimeInSeconds) * time.Second)
 		}
 		return true, run.Become(job.StatusRunning, now)
 	})

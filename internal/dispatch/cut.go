@@ -34,10 +34,9 @@ func (p *planner) cut(n int) ([]*job.Shard, place) {
 	for len(shards) < n && taken < len(p.pending) {
 		end, part := p.next(taken)
 		s := newShard(p.run.ID, p.plan.Shards+len(shards), p.pending[taken:end])
-		if s.Part = part; len(p.parts) > 0 {
-			s.AtOnce = p.parts[part].AtOnce
-		}
-		p.run.Delay(s)
+		s.Part, s.AtOnce = part, p.placed(part).AtOnce
+		p.run.Delay(s, p.placed(part).At)
+		p.placed(part).EndUnplaced(s, p.d.now())
 		p.known.move(s)
 		shards = append(shards, s)
 		taken = end

@@ -25,11 +25,12 @@ type operation struct {
 	// weight is the run's part of the hub's allowance.
 	weight int
 
-	guard *guard        // nil without abort criteria
-	retry *job.Retry    // nil without retry criteria
-	once  bool          // no device is called twice
-	limit time.Duration // of one call, 0 without
-	rolls bool          // the run has a rollout, whose rate spreads calls wider than the hub's
+	guard   *guard        // nil without abort criteria
+	retry   *job.Retry    // nil without retry criteria
+	once    bool          // no device is called twice
+	limit   time.Duration // of one call, 0 without
+	windows *zoneWindows  // nil unless each device has the maintenance window at its own local time
+	rolls   bool          // the run has a rollout, whose rate spreads calls wider than the hub's
 
 	*stages // nil of a job that is done with one call for each device
 	repeats *repeats
@@ -47,9 +48,13 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 		if err != nil {
 			return nil, err
 		}
+		windows, err := d.zoneWindows(rec, run.ID)
+		if err != nil {
+			return nil, err
+		}
 		rules := operation{
 			lane: lane, guard: newGuard(rec.Abort), retry: rec.Retry, once: rec.Once(), rolls: run.Rollout != nil, repeats: newRepeats(),
-			weight: run.Priority,
+			weight: run.Priority, windows: windows,
 		}
 		if rec.Timeout != nil {
 			rules.limit = time.Duration(rec.Timeout.InProgress)

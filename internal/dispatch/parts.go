@@ -136,7 +136,7 @@ func (p *planner) group(ctx context.Context, r *reader, parts job.Parts) (job.Pa
 			return parts, nil
 		}
 	}
-	list, err := rec.Divide(parts.Values)
+	list, err := p.partsBy(rec, parts.Values)
 	if err != nil {
 		return parts, fmt.Errorf("%w: %w", errTarget, err)
 	}

@@ -53,6 +53,9 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if run.TooLate(now) {
 		shard.EndUncalled(now)
 	}
+	if closed, err := d.rests(ctx, op, shard); closed || err != nil {
+		return err
+	}
 	if d.sleeps(shard) && !m.Probe {
 		return d.park(ctx, shard)
 	}

@@ -338,11 +338,7 @@ func (s *supervision) closeIdle(ctx context.Context) error {
 			if s.run.Failure.Once() {
 				shard.Doubt(s.now)
 			}
-			for i := range shard.Executions {
-				if e := &shard.Executions[i]; e.State == job.InProgress && !e.Awaiting() { // its worker died: it may have been reached
-					e.End(job.Outcome{State: job.Failed, Reason: job.Abandoned, Answer: []byte(interrupted)}, s.now)
-				}
-			}
+			abandon(shard, s.now)
 			shard.EndRest(s.run.Unreached(), s.now)
 			shard.Claim = shard.Claim.Release()
 			if err := s.d.store.CloseShard(ctx, shard); err != nil && !errors.Is(err, job.ErrConflict) {

@@ -60,6 +60,9 @@ func (d *Dispatcher) newWorker(run *job.Run, shard *job.Shard, op *operation, un
 
 // work calls the devices, stores their outcomes as they come, and hands back what is left.
 func (w *worker) work(ctx context.Context, m message) error {
+	if err := w.bound(ctx); err != nil {
+		return err
+	}
 	ctx, ended := w.watch.begin(ctx)
 	defer ended()
 	starting, stop := context.WithTimeout(ctx, w.until.Sub(w.d.now()))

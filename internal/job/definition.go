@@ -194,7 +194,7 @@ func (r *Record) NewRun() Run {
 		Rollout: NewRolling(r.Rollout), Rounds: r.newRounds(), Edits: r.Edits, Hub: r.Hubs.Single(), Priority: r.Priority, Exclusive: r.Exclusive,
 	}
 	if r.Occurrence != nil {
-		run.Jitter = r.Occurrence.Jitter
+		run.Jitter, run.LastStart = r.Occurrence.Jitter, r.Occurrence.Local.last()
 	}
 	return run
 }

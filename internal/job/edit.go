@@ -122,7 +122,7 @@ func (r *Run) TakeOver(d *Definition) {
 	if !r.StartedAt.IsZero() {
 		r.Deadline = time.Time{}
 		if e.MaxExecutionTimeInSeconds > 0 {
-			r.Deadline = r.StartedAt.Add(time.Duration(e.MaxExecutionTimeInSeconds) * time.Second)
+			r.Deadline = r.Since().Add(time.Duration(e.MaxExecutionTimeInSeconds) * time.Second)
 		}
 	}
 	r.Edits++

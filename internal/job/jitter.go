@@ -30,14 +30,14 @@ func (r *Run) SortByDelay(ids []string) {
 	}
 }
 
-// Delay has a new shard's devices wait for their begin, if the run has a jitter.
-func (r *Run) Delay(s *Shard) {
+// Delay has a new shard's devices wait for their begin, if the run has a jitter, from a time on or from the run's start.
+func (r *Run) Delay(s *Shard, from time.Time) {
 	if !r.Jittered() {
 		return
 	}
 	for i := range s.Executions {
 		e := &s.Executions[i]
-		e.NextAttemptAt = r.StartedAt.Add(r.delay(e.DeviceID)).Truncate(time.Millisecond)
+		e.NextAttemptAt = latest(r.StartedAt, from).Add(r.delay(e.DeviceID)).Truncate(time.Millisecond)
 	}
 }
 

@@ -28,7 +28,7 @@ func TestAShardWaitsByTheDelaysOfItsDevices(t *testing.T) {
 		for i := range ids {
 			s.Executions[i].DeviceID = ids[i]
 		}
-		run.Delay(s)
+		run.Delay(s, time.Time{})
 		seen, last := map[string]bool{}, run.StartedAt
 		for _, e := range s.Executions {
 			require.True(t, e.Waiting())

@@ -25,6 +25,10 @@ type Part struct {
 	Shuffled bool `json:",omitempty"`
 	// At is when the part may be selected; zero is at once.
 	At time.Time `json:",omitzero"`
+	// Zone is the IANA zone by which the devices have their maintenance window, "" where that is the run's.
+	Zone string `json:",omitempty"`
+	// Reason is why the devices end without being called, NoReason of others.
+	Reason Reason `json:",omitempty"`
 }
 
 // Parts are those of one run, made when its selection begins and the same until its end.
@@ -57,9 +61,9 @@ func (d *Definition) narrowed() bool { return d.GroupPath() != "" || d.Rollout.C
 // GroupPath is the path whose values divide the target, "" for none.
 func (d *Definition) GroupPath() string {
 	if d.Rollout == nil {
-		return ""
+		return d.zonePath()
 	}
-	return cmp.Or(d.Rollout.OrderBy, d.Rollout.SpreadBy)
+	return cmp.Or(d.Rollout.OrderBy, d.Rollout.SpreadBy, d.zonePath())
 }
 
 // Divide makes the parts of a run: those of the chosen batches, and what is left, by the values of GroupPath that its devices have, as
@@ -169,9 +173,10 @@ func (o *object) divisible(def *Definition) {
 	o.chosenBatches(def)
 	o.spread(def)
 	if def.narrowed() && len([]rune(def.QueryCondition)) > MaxParted {
-		o.fault("queryCondition", nil, fmt.Sprintf("must have at most %d characters with rollout.orderBy, with rollout.spreadBy, or with batches that have a condition or a list", MaxParted))
+		o.fault("queryCondition", nil, fmt.Sprintf("must have at most %d characters with rollout.orderBy or spreadBy, timeZone \"device\", or batches that have a condition or a list", MaxParted))
 	}
-	if def.GroupPath() == "" {
+	o.zoned(def)
+	if def.Rollout == nil || def.Rollout.OrderBy == "" && def.Rollout.SpreadBy == "" {
 		return
 	}
 	name := "rollout.orderBy"

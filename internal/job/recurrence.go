@@ -22,19 +22,8 @@ func (o *object) schedule(now time.Time) *schedule.Spec {
 	return &spec
 }
 
-const notYet = "is not supported yet"
-
 // unserved gives what is a schedule, and none that a job can have.
 func unserved(field string, spec schedule.Spec, now time.Time) schedule.Faults {
-	var faults schedule.Faults
-	if spec.TimeZone == schedule.DeviceZone {
-		faults = append(faults, schedule.Fault{
-			Field: field + ".timeZone", Value: `"device"`, Rule: notYet + "; give an IANA name",
-		})
-	}
-	if len(faults) > 0 {
-		return faults
-	}
 	compiled, err := spec.Compile()
 	if err != nil {
 		return schedule.Faults{{Field: field, Rule: err.Error()}}

@@ -68,7 +68,7 @@ func (r *Retry) Next(run *Run, e *Execution, o Outcome, now time.Time, share flo
 			continue
 		}
 		at := now.Add(c.after(e.Tries(), share)).Truncate(time.Millisecond)
-		late := c.Until > 0 && at.After(run.StartedAt.Add(time.Duration(c.Until))) || run.PastDeadline(at)
+		late := c.Until > 0 && at.After(run.Since().Add(time.Duration(c.Until))) || run.PastDeadline(at)
 		return at, !late && (c.NumberOfRetries == 0 || e.Tries() <= c.NumberOfRetries)
 	}
 	return time.Time{}, false

@@ -60,6 +60,9 @@ type Run struct {
 	// Jitter is over how long the run's devices begin, 0 for at once.
 	Jitter schedule.Duration `json:",omitempty"`
 
+	// LastStart is when the last zone has reached the local time at which the run's devices begin, zero where they begin together.
+	LastStart time.Time `json:",omitzero"`
+
 	// Edits is how often the job was edited, Edited what the last edit of the run made of it, for the job to take over.
 	Edits  int     `json:",omitempty"`
 	Edited *Edited `json:",omitempty"`
@@ -149,6 +152,9 @@ func (e *TransitionError) Error() string {
 func (r *Run) Calling(now time.Time) bool {
 	return r.Status == StatusRunning && (r.Deadline.IsZero() || now.Before(r.Deadline)) && !r.WindowClosed(now)
 }
+
+// Since is from when on times of the run count: its start, or the latest one of its zones.
+func (r *Run) Since() time.Time { return latest(r.StartedAt, r.LastStart) }
 
 // PastDeadline reports whether the time limit has passed at now.
 func (r *Run) PastDeadline(now time.Time) bool {

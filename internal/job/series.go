@@ -50,6 +50,9 @@ func (s *Series) Remember(key string) {
 type LiveRun struct {
 	Number int
 	Cancel EndReason `json:",omitempty"` // why it is to be cancelled, "" when it is not
+	// Until is when the last zone reaches the local time of its devices, zero of others: until then the run goes on by its nature, and
+	// no occurrence meets it.
+	Until time.Time `json:",omitzero"`
 }
 
 // Occurrence is what the record of a recurring job's run says beyond that of a job.
@@ -57,6 +60,7 @@ type Occurrence struct {
 	Number int
 	Start  schedule.Start
 	Jitter schedule.Duration `json:",omitempty"` // over which its devices begin
+	Local  *LocalStart       `json:",omitempty"` // nil where all devices begin together
 	// Job is the record of the job, as it was read together with the run's.
 	Job *Record `json:"-"`
 }
@@ -151,13 +155,13 @@ func (r *Record) Recur(now time.Time) (Begun, error) {
 	var b Begun
 	if len(s.Pending) == 0 {
 		var d schedule.Decision
-		s.State, d = compiled.Step(s.State, now, len(s.Running))
+		s.State, d = compiled.Step(s.State, now, s.met(now))
 		s.Pending, s.Next, s.Last, b.Again = d.Start, d.Next, d.Ended, d.Again
 		if d.CancelRunning {
-			s.cancel(EndSuperseded)
+			s.cancel(EndSuperseded, now)
 		}
 	}
-	b.Runs = r.begin(now)
+	b.Runs = r.begin(compiled, now)
 	if len(s.Pending) > 0 { // a step would count more starts than can be made
 		s.Next, b.Again = time.Time{}, len(s.Running) < MaxRunsAtOnce
 	}
@@ -168,17 +172,29 @@ func (r *Record) Recur(now time.Time) (Begun, error) {
 	return b, nil
 }
 
+// met is how many runs an occurrence meets at now.
+func (s *Series) met(now time.Time) int {
+	n := 0
+	for _, l := range s.Running {
+		if !now.Before(l.Until) {
+			n++
+		}
+	}
+	return n
+}
+
 // begin gives numbers and records to starts that were decided.
-func (r *Record) begin(now time.Time) []*Record {
+func (r *Record) begin(compiled *schedule.Series, now time.Time) []*Record {
 	s := r.Series
 	var runs []*Record
 	for len(s.Pending) > 0 && len(s.Running) < MaxRunsAtOnce && len(runs) < BegunAtOnce {
 		s.Runs++
-		s.Running = append(slices.Clip(s.Running), LiveRun{Number: s.Runs})
 		start := s.Pending[0]
+		local := localStart(compiled, r.Schedule, start)
+		s.Running = append(slices.Clip(s.Running), LiveRun{Number: s.Runs, Until: local.last()})
 		run := &Record{
 			RunID: r.RunNumber(s.Runs), CreatedAt: now, Status: StatusScheduled, Active: true, Edits: r.Edits,
-			Occurrence: &Occurrence{Number: s.Runs, Start: start, Jitter: jitterOf(r.Schedule, start.Kind)},
+			Occurrence: &Occurrence{Number: s.Runs, Start: start, Jitter: jitterOf(r.Schedule, start.Kind), Local: local},
 		}
 		run.Of(r, now)
 		runs = append(runs, run)
@@ -258,15 +274,19 @@ func (r *Record) EndSeries(now time.Time) error {
 	s := r.Series
 	s.State = s.State.Drop(len(s.Pending))
 	s.Pending, s.Next, s.Last = nil, time.Time{}, true
-	s.cancel(EndCancelled)
+	for i := range s.Running {
+		s.Running[i].Until = time.Time{}
+	}
+	s.cancel(EndCancelled, now)
 	r.EndReason = EndCancelled
 	return r.settle(now)
 }
 
-func (s *Series) cancel(why EndReason) {
+// cancel has the runs cancelled that an occurrence meets at now.
+func (s *Series) cancel(why EndReason, now time.Time) {
 	s.Running = slices.Clone(s.Running)
 	for i, l := range s.Running {
-		if l.Cancel == "" {
+		if l.Cancel == "" && !now.Before(l.Until) {
 			s.Running[i].Cancel = why
 		}
 	}

@@ -107,7 +107,6 @@ func TestAScheduleThatAJobCannotHave(t *testing.T) {
 	for name, c := range map[string]struct{ members, field string }{
 		"beside a start time": {`"startTime":"2026-12-02T00:00:00Z","schedule":{"cron":"0 2 * * *"}`, "startTime"},
 		"past":                {`"schedule":{"times":["2026-11-01T00:00:00Z"]}`, "schedule"},
-		"device-local":        {`"schedule":{"cron":"0 2 * * *","timeZone":"device"}`, "schedule.timeZone"},
 		"too long a jitter":   {`"schedule":{"cron":"0 2 * * *","jitter":"PT25H"}`, "schedule.jitter"},
 		"a wrong member":      {`"schedule":{"corn":"0 2 * * *","cron":"0 2 * * *"}`, "schedule.corn"},
 		"a wrong expression":  {`"schedule":{"cron":"0 2 30 2 *"}`, "schedule.cron"},

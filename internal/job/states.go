@@ -159,6 +159,10 @@ const (
 	StepsUnfinished             // the run ended by its time limit between two steps of the device
 	LeftTarget                  // a continuous job's query lists the device no more; it was not called, or not called again
 	DeviceHeld                  // waits: another exclusive run works on the device
+	NoTimeZone                  // the device's twin names no time zone, and the job no default; the device was not called
+	InvalidTimeZone             // the device's twin names something that is no time zone; the device was not called
+	LocalTimeMissed             // the run began later than catchupWindow after the device's local time; the device was not called
+	WindowClosed                // the maintenance window at the device's local time has closed, or comes no more; the device was not called again
 	reasons
 )
 
@@ -168,6 +172,7 @@ var reasonNames = [reasons]string{
 	"deviceRejected", "startTimedOut", "progressTimedOut", "outcomeUnknown", "executionCanceled",
 	"missingParameter", "invalidParameter",
 	"awaitingConfirmation", "awaitingProperty", "notConfirmed", "waitTimedOut", "stepsUnfinished", "leftTarget", "deviceHeld",
+	"noTimeZone", "invalidTimeZone", "localTimeMissed", "windowClosed",
 }
 
 // String gives the API's word for r; NoReason is "".

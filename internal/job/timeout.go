@@ -19,7 +19,7 @@ func (r *Run) CallsBy() time.Time {
 	if r.Failure == nil || r.Failure.Timeout == nil || r.Failure.Timeout.NotStarted == 0 {
 		return time.Time{}
 	}
-	return r.StartedAt.Add(time.Duration(r.Failure.Timeout.NotStarted))
+	return r.Since().Add(time.Duration(r.Failure.Timeout.NotStarted))
 }
 
 // TooLate reports whether devices that were not called yet must not be called any more at now.

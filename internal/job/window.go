@@ -24,10 +24,6 @@ func (o *object) window(now time.Time) *schedule.WindowSpec {
 }
 
 func unservedWindow(field string, spec schedule.WindowSpec, now time.Time) schedule.Faults {
-	switch {
-	case spec.TimeZone == schedule.DeviceZone:
-		return schedule.Faults{{Field: field + ".timeZone", Value: `"device"`, Rule: notYet + "; give an IANA name"}}
-	}
 	w, err := spec.Compile()
 	if err != nil {
 		return schedule.Faults{{Field: field, Rule: err.Error()}}
@@ -39,7 +35,8 @@ func unservedWindow(field string, spec schedule.WindowSpec, now time.Time) sched
 }
 
 // Opening tells whether a run may begin, or go on, at now, and until when; else when the maintenance window opens next, zero for
-// never. until is also zero where nothing closes: without a window, and with endBehavior finish for a run that begins at now.
+// never. until is also zero where nothing closes for the run as a whole: without a window, with endBehavior finish for a run that
+// begins at now, and where each device has the window at its own local time.
 func (d Definition) Opening(now time.Time) (open bool, until time.Time, err error) {
 	if d.MaintenanceWindow == nil {
 		return true, time.Time{}, nil
@@ -49,7 +46,7 @@ func (d Definition) Opening(now time.Time) (open bool, until time.Time, err erro
 		return false, time.Time{}, fmt.Errorf("compiling the maintenance window of job %s: %w", d.JobID, err)
 	}
 	if open, until := w.Open(now); open {
-		if w.End() == schedule.Finish {
+		if w.End() == schedule.Finish || w.DeviceLocal() {
 			until = time.Time{}
 		}
 		return true, until, nil
