@@ -3,7 +3,6 @@ package dispatch
 import (
 	"time"
 
-	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/schedule"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
@@ -48,8 +47,9 @@ func (o *opening) openAsleep() {
 	run := o.f.run
 	for _, s := range o.shards[:o.room()] {
 		size, at := len(s.Executions), s.WakeAt()
-		o.opened = append(o.opened, tablestore.Underway{Number: s.Number, Devices: size, CheckAt: at, WakeAt: at})
-		run.Live = run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, size))
+		u := tablestore.Underway{Number: s.Number, Devices: size, CheckAt: at, WakeAt: at}
+		u.Counts = run.HandOut(size, s.Ended())
+		o.opened = append(o.opened, u)
 	}
 	run.Enqueued += len(o.opened)
 }

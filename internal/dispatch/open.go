@@ -69,7 +69,7 @@ func (p *planner) write(ctx context.Context, n, mine int, release bool) error {
 	if release || plan.Read() {
 		plan.Claim = plan.Claim.Release()
 	}
-	o := opening{f: &p.feeder, plan: &plan, listed: p.noted(), was: p.plan, shards: shards, mine: mine}
+	o := opening{ended: p.unplaced(shards), f: &p.feeder, plan: &plan, listed: p.noted(), was: p.plan, shards: shards, mine: mine}
 	err := o.store(ctx)
 	if err != nil {
 		p.local.release(mine)
@@ -92,7 +92,8 @@ type opening struct {
 	shards []*job.Shard
 	mine   int
 
-	costs  []int // for which grant was asked
+	ended  job.Counts // devices of new shards that ended as these were made
+	costs  []int      // for which grant was asked
 	grant  grant
 	opened []tablestore.Underway
 	taken  int // how many of them are carried out here
@@ -105,7 +106,7 @@ func (o *opening) store(ctx context.Context) error {
 	}
 	for {
 		err := o.write(ctx)
-		if len(o.opened) == 0 || !errors.Is(err, job.ErrConflict) {
+		if len(o.opened) == 0 && o.ended.Total() == 0 || !errors.Is(err, job.ErrConflict) {
 			return err
 		}
 		if mine, readErr := o.planned(ctx); readErr != nil || !mine {
@@ -137,9 +138,10 @@ func (o *opening) reserve(ctx context.Context) error {
 // write makes the transaction once. Without a plan and without a shard that can be opened there is none: who was faster may be
 // calling the devices of stored shards.
 func (o *opening) write(ctx context.Context) error {
+	o.f.run.Early = o.f.run.Early.Plus(o.ended)
 	o.open(o.f.d.now())
 	g := tablestore.Growth{Plan: o.plan, Shards: o.shards, Opened: o.opened, Listed: o.listed}
-	if len(o.opened) > 0 {
+	if len(o.opened) > 0 || o.ended.Total() > 0 {
 		g.Run = o.f.run
 	} else if o.plan == nil {
 		return nil

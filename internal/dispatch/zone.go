@@ -26,6 +26,17 @@ func (p *planner) placed(part int) *job.Part {
 	return &p.parts[part]
 }
 
+// unplaced counts the devices of new shards that have no place in the run.
+func (p *planner) unplaced(shards []*job.Shard) job.Counts {
+	var c job.Counts
+	for _, s := range shards {
+		if p.placed(s.Part).Reason != job.NoReason {
+			c = c.Plus(s.Ended())
+		}
+	}
+	return c
+}
+
 // zoneWindows are the maintenance windows of a run whose devices have them at their own local times; nil of other runs.
 type zoneWindows struct {
 	window *schedule.Window

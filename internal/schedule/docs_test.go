@@ -78,8 +78,7 @@ func TestDocsLimits(t *testing.T) {
 		fmt.Sprintf("`duration` (%s to %s)", schedule.MinWindow, schedule.MaxWindow),
 		fmt.Sprintf("At most %d wait", schedule.MaxBuffered),
 		fmt.Sprintf("(`%s` unless given)", schedule.DefaultZonePath),
-		fmt.Sprintf("| `%s` |", schedule.ZoneFromTwin), fmt.Sprintf("| `%s` |", schedule.ZoneDefault),
-		fmt.Sprintf("| `%s` |", schedule.ZoneMissing), fmt.Sprintf("| `%s` |", schedule.ZoneInvalid),
+		fmt.Sprintf("`%s` |", schedule.ZoneMissing), fmt.Sprintf("`%s` |", schedule.ZoneInvalid),
 	} {
 		require.Contains(t, text, want)
 	}

@@ -49,8 +49,8 @@ type ZoneOutcome string
 const (
 	ZoneFromTwin ZoneOutcome = "twin"            // the twin names it
 	ZoneDefault  ZoneOutcome = "default"         // the twin has none: defaultTimeZone
-	ZoneMissing  ZoneOutcome = "timeZoneMissing" // the twin has none, and the job no default: the device is not called
-	ZoneInvalid  ZoneOutcome = "timeZoneInvalid" // the twin's value is not a zone: the device is not called, default or not
+	ZoneMissing  ZoneOutcome = "noTimeZone"      // the twin has none, and the job no default: the device is not called
+	ZoneInvalid  ZoneOutcome = "invalidTimeZone" // the twin's value is not a zone: the device is not called, default or not
 )
 
 // Found reports whether there is a zone.
