@@ -257,8 +257,8 @@ func (o *object) zoned(def *Definition) {
 	if c, err := twinquery.ParseCondition(def.QueryCondition); err == nil && c.Source == twinquery.Modules {
 		o.fault("queryCondition", nil, "does not go with timeZone \"device\": the hub does not group modules")
 	}
-	if r := def.Rollout; r != nil && (r.OrderBy != "" || r.SpreadBy != "" || len(r.Batches) > 0) {
-		o.fault("rollout", nil, only+"it has none of batches, orderBy and spreadBy: local times say who begins when")
+	if r := def.Rollout; r != nil && (r.OrderBy != "" || r.SpreadBy != "" || r.Order != "" || len(r.Batches) > 0) {
+		o.fault("rollout", nil, only+"it has none of batches, orderBy, spreadBy and order: local times say who begins when")
 	}
 }
 
