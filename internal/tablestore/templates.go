@@ -56,10 +56,10 @@ func (s *Store) DeleteTemplate(ctx context.Context, t *job.Template, change job.
 		return err
 	}
 	b := newBatch()
-	b.removeIf(e, t.Rev)
 	note := s.row(rowForget + change.At.Add(AuditRetention).UTC().Format(dueFormat) + ":" + t.Key)
 	note["JobID"], note["RunID"] = templateTrail(t.ID), t.Key
-	b.put(note)
+	b.put(note) // first, so that its token tells whose write it was
+	b.removeIf(e, t.Rev)
 	if err := s.record(b, []job.Change{change}); err != nil {
 		return err
 	}
