@@ -91,14 +91,17 @@ func (w *worker) report(ctx, starting context.Context, q reportQuery) (map[strin
 		rows, err := w.rows(ctx, starting, q)
 		kind := iothub.KindOf(err)
 		again := kind == iothub.ServerError || kind == iothub.Lost
-		if !again || attempt >= w.d.opts.Attempts || !w.pause(starting, attempt) || !w.mayAsk(ctx, starting, hold) {
+		if !again || attempt >= w.d.opts.Attempts {
 			return rows, err
+		}
+		if !w.pause(starting, attempt) || !w.mayAsk(ctx, starting, lookPatience) {
+			return nil, &iothub.Error{Kind: iothub.Canceled, Op: iothub.OpQuery}
 		}
 	}
 }
 
-// patientPage is how long the next page of an answer is waited for: half an answer would be worth nothing.
-const patientPage = 15 * time.Second
+// lookPatience is how long the next page of an answer, or another try, is waited for: half an answer would be worth nothing.
+const lookPatience = 15 * time.Second
 
 func (w *worker) rows(ctx, starting context.Context, q reportQuery) (map[string]map[string]any, error) {
 	found := map[string]map[string]any{}
@@ -113,7 +116,7 @@ func (w *worker) rows(ctx, starting context.Context, q reportQuery) (map[string]
 		if token = page.Continuation; token == "" {
 			return found, nil
 		}
-		if !w.mayAsk(ctx, starting, patientPage) {
+		if !w.mayAsk(ctx, starting, lookPatience) {
 			return nil, &iothub.Error{Kind: iothub.Canceled, Op: iothub.OpQuery}
 		}
 	}

@@ -265,24 +265,45 @@ func TestWhatEndsAJobEndsItsWaits(t *testing.T) {
 	})
 }
 
-// While the hub refuses queries the run is blocked, and no device is at fault.
-func TestAHubThatAnswersNoQueryFailsNoDeviceThatIsWaitedFor(t *testing.T) {
+// A hub that does not answer a query fails no device: the run asks again, and is blocked meanwhile where that takes longer. A query that the
+// hub will never take ends those that it was for.
+func TestQueriesThatTheHubDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, watchful)
-	w.hub.populate(3)
-	w.hub.reported = closed
-	w.hub.blind = func(look int) error {
-		if look <= 2 {
-			return hubError(iothub.HubFault)
-		}
-		return nil
+	for name, c := range map[string]struct {
+		kind      iothub.Kind
+		blocks    bool
+		succeeded int
+	}{
+		"out of reach": {iothub.HubFault, true, 3},
+		"failing":      {iothub.ServerError, false, 3},
+		"broken":       {iothub.Lost, false, 3},
+		"throttling":   {iothub.Throttled, false, 3},
+		"refusing":     {iothub.Rejected, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, watchful)
+			w.hub.populate(3)
+			w.hub.reported = closed
+			var blocked atomic.Bool
+			w.hub.blind = func(look int) error {
+				if c.blocks && !blocked.Load() || !c.blocks && look <= 2 {
+					return hubError(c.kind)
+				}
+				return nil
+			}
+			id := w.create(fmt.Sprintf(confirmed, "PT1S", ""))
+			run := w.endedAfter(id, func() {
+				if w.status(id).Status == job.StatusBlocked {
+					blocked.Store(true)
+				}
+			})
+			require.Equal(t, c.blocks, blocked.Load())
+			require.Equal(t, c.succeeded, run.Counts().Of(job.Succeeded))
+			require.Equal(t, 3-c.succeeded, run.Counts().ReasonMap()["requestRejected"])
+			require.Equal(t, 1, w.hub.called("dev-0"))
+		})
 	}
-	id := w.create(fmt.Sprintf(confirmed, "PT1S", ""))
-	blocked := false
-	run := w.endedAfter(id, func() { blocked = blocked || w.status(id).Status == job.StatusBlocked })
-	require.True(t, blocked)
-	require.Equal(t, 3, run.Counts().Of(job.Succeeded))
-	require.Equal(t, 1, w.hub.called("dev-0"))
 }
 
 // Devices are asked for by one query for each shard, on a schedule, and never one by one.
