@@ -26,7 +26,9 @@ func sampleContext(t *testing.T, event string) context.Context {
 	ctx = With(ctx, IDs{Invocation: "5d9b2f4e-3b4e-4cb0-9f5c-1a7c3f0f6f6a"})
 	shard := 7
 	switch kind, _, _ := strings.Cut(event, "."); kind {
-	case "run", "notification":
+	case "run":
+		ctx = With(ctx, IDs{Job: "unlock-2026", Run: "unlock-2026.0f3a9c", Hub: "plant-b"})
+	case "notification":
 		ctx = With(ctx, IDs{Job: "unlock-2026", Run: "unlock-2026.0f3a9c"})
 	case "slice", "hub":
 		ctx = With(ctx, IDs{Job: "unlock-2026", Run: "unlock-2026.0f3a9c", Shard: &shard})
