@@ -45,6 +45,7 @@ func scenarios() []scenario {
 		{"peers", "Against what users have", peers},
 		{"size", "Against size: what a device costs in fleets of growing size", size},
 		{"instances", "Against instances: more of them on one queue", instances},
+		{"hostfile", "Against host.json: how many messages the host fetches", hostFile},
 		{"punctuality", "Punctuality", punctuality},
 		{"money", "What a million executions cost", money},
 		{"storage", "What a device costs in storage", storage},

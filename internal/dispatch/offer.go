@@ -18,8 +18,9 @@ const (
 	shardsPerOffer = 16
 	leastOffers    = 16 // a host fetches that many at once, and passes on what it needs not
 	mostOffers     = 64
-	offerTries     = 2 // how often one is passed on
-	offersHeld     = 8 // that a process keeps for a moment before it passes them on
+	manyUnstored   = 16 // shards that wait for their storage while nothing came through yet
+	offerTries     = 2  // how often one is passed on
+	offersHeld     = 8  // that a process keeps for a moment before it passes them on
 )
 
 // offer asks others to help where more is stored than this process calls within offerAhead. The Functions host scales out by the
@@ -42,6 +43,11 @@ func (f *feeder) offer(ctx context.Context) error {
 		return err
 	}
 	return f.d.sendOffers(ctx, f.run.ID, max(leastOffers, min(mostOffers, f.left()/shardsPerOffer)), first)
+}
+
+// crowded reports whether so many devices wait for their storage here that others are to help at once.
+func (p *planner) crowded(waiting int) bool {
+	return waiting >= manyUnstored*job.ShardSize && waiting > offerAhead*p.local.op.lane.gate.rate() && !p.storesOnly() && !p.local.free()
 }
 
 // overflows reports whether there is more to do than this process should keep to itself, and nobody asked others of late.

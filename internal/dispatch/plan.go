@@ -257,7 +257,7 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	switch {
 	case !p.plan.Read() && (over || p.done && waiting == 0):
 		err = p.store(ctx, true, true)
-	case overdue, waiting >= planShards*job.ShardSize, p.heavy(), p.done && waiting > 0 && !p.local.accepting():
+	case overdue, waiting >= planShards*job.ShardSize, p.crowded(waiting), p.heavy(), p.done && waiting > 0 && !p.local.accepting():
 		err = p.store(ctx, true, false)
 	case over || p.blocked || p.storesOnly():
 	case !p.local.free():
