@@ -197,3 +197,26 @@ func TestValuesAreThoseOfTheSelection(t *testing.T) {
 	require.Equal(t, 3, w.ended(id).Counts().Statistics().SucceededCount)
 	require.JSONEq(t, `{"site":"c","from":3,"text":"dev-2 at c","n":0}`, got["dev-2"])
 }
+
+// TestLargeValuesFitTheirWrites: a transaction takes 4 MiB, in base64, however many devices are selected together.
+func TestLargeValuesFitTheirWrites(t *testing.T) {
+	t.Parallel()
+	p := &planner{pending: make([]string, planShards*job.ShardSize)}
+	page := map[string][]byte{}
+	for i := range p.pending {
+		p.pending[i] = fmt.Sprint("dev-", i)
+		page[p.pending[i]] = make([]byte, job.MaxParameterBytes)
+	}
+	require.Equal(t, planShards, p.writable(), "without values only rows count")
+	for _, id := range p.pending {
+		p.known.keep(id, page)
+	}
+	n := p.writable()
+	require.Equal(t, 5, n)
+	require.Less(t, n*job.ShardSize*job.MaxParameterBytes*4/3, 4<<20-100<<10)
+
+	s := newShard("j.0", 0, p.pending[:job.ShardSize])
+	p.known.move(s)
+	require.Len(t, s.Executions[99].Values, job.MaxParameterBytes)
+	require.Len(t, p.known, len(p.pending)-job.ShardSize, "what is stored is not kept in memory")
+}
