@@ -191,7 +191,7 @@ func TestDevicesThatWaitForARetryAreRemovedToo(t *testing.T) {
 	t.Parallel()
 	w, clock := clocked(t, "2026-12-01T00:00:00Z", 0)
 	w.matches(fleet(0, 4)...)
-	w.hub.answer = func(id string, call int) (iothub.MethodResult, error) {
+	w.hub.answer = func(id string, _ int) (iothub.MethodResult, error) {
 		if id != "dev-0" {
 			return iothub.MethodResult{}, hubError(iothub.Offline)
 		}

@@ -20,7 +20,7 @@ type DeviceList struct {
 // Reused reports whether the devices come from an earlier run.
 func (l *DeviceList) Reused() bool { return l != nil && l.From != "" }
 
-// Age is how old the list was when the run started.
+// ListAge is how old the list was when the run started.
 func (r *Run) ListAge() time.Duration { return max(0, r.StartedAt.Sub(r.List.ListedAt)) }
 
 // LendsTo gives the list that a run which begins to select at now may take over from the run of p, one of the same job; nil when p is not

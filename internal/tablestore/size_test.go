@@ -14,13 +14,16 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
+// place is where a row is.
+type place struct{ table, partition, row string }
+
 // copies stores n copies of a row under the keys that key gives. Those that nobody is to read are empty, which is quicker.
-func (w *world) copies(table, partition, row string, n, full int, key func(int) string) {
+func (w *world) copies(of place, n, full int, key func(int) string) {
 	w.t.Helper()
 	service, err := aztables.NewServiceClientFromConnectionString(w.conn, nil)
 	require.NoError(w.t, err)
-	client := service.NewClient(table)
-	original, err := client.GetEntity(w.t.Context(), partition, row, nil)
+	client := service.NewClient(of.table)
+	original, err := client.GetEntity(w.t.Context(), of.partition, of.row, nil)
 	require.NoError(w.t, err)
 	var e map[string]any
 	require.NoError(w.t, json.Unmarshal(original.Value, &e))
@@ -31,7 +34,7 @@ func (w *world) copies(table, partition, row string, n, full int, key func(int) 
 		var actions []aztables.TransactionAction
 		for i := from; i < min(n, from+most); i++ {
 			if i == full {
-				e = map[string]any{"PartitionKey": partition}
+				e = map[string]any{"PartitionKey": of.partition}
 			}
 			e["RowKey"] = key(i)
 			raw, err := json.Marshal(e)
@@ -57,7 +60,7 @@ func TestAPageOfJobsAmongManyOldOnesIsOneRead(t *testing.T) {
 	w := setup(t)
 	old := w.create(newJob("old", 0))
 	before := old.CreatedAt.UnixMilli()
-	w.copies("fleetjobsjobs", "hub.azure-devices.net", newestRow(before, "old"), 100_000, 100, func(i int) string {
+	w.copies(place{"fleetjobsjobs", "hub.azure-devices.net", newestRow(before, "old")}, 100_000, 100, func(i int) string {
 		return newestRow(before-1-int64(i), fmt.Sprintf("old-%d", i))
 	})
 	for i := 1; i <= 30; i++ {
@@ -99,7 +102,7 @@ func TestProgressOfAMillionDevicesTakesThreeReads(t *testing.T) {
 		ids[i] = fmt.Sprintf("truck-%06d", i)
 	}
 	w.appendShards(plan, ids)
-	w.copies("fleetjobsruns", "big.0", "shard:00000000", shards, shards, func(i int) string { return fmt.Sprintf("shard:%08d", i) })
+	w.copies(place{"fleetjobsruns", "big.0", "shard:00000000"}, shards, shards, func(i int) string { return fmt.Sprintf("shard:%08d", i) })
 	plan.Shards, plan.Devices, plan.Done = shards, shards*job.ShardSize, true
 	require.NoError(t, w.SavePlan(t.Context(), plan))
 	done := shards / 2
