@@ -159,7 +159,7 @@ func mergeMethod(before, change json.RawMessage) json.RawMessage {
 	return whole
 }
 
-// Edit changes a recurring job from its next run on. It reports whether it has: the edit of a job that was edited since it was
+// EditSeries changes a recurring job from its next run on. It reports whether it has: the edit of a job that was edited since it was
 // decoded does nothing.
 func (r *Record) EditSeries(e SeriesEdit, by Principal, now time.Time) (bool, error) {
 	if e.of != r.Edits {
