@@ -3,6 +3,7 @@ package dispatch
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -22,7 +23,7 @@ func TestShardsCoverTheirPartsExactlyOnce(t *testing.T) {
 		}
 		number := rapid.IntRange(1, 250).Draw(t, "number")
 		policy.Batches = append(policy.Batches, job.BatchPolicy{Number: number}, job.BatchPolicy{})
-		p := &planner{feeder: feeder{run: &job.Run{ID: "run", Rollout: job.NewRolling(policy)}}, plan: &job.Plan{}}
+		p := &planner{feeder: feeder{d: &Dispatcher{opts: Options{Now: time.Now}}, run: &job.Run{ID: "run", Rollout: job.NewRolling(policy)}}, plan: &job.Plan{}}
 
 		var listed, stored []string
 		partOf := map[string]int{}

@@ -140,7 +140,7 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 }
 
 // stretch selects devices until the target is complete, the time is over, or the hub wants a pause.
-func (p *planner) stretch(ctx context.Context, r *reader) error {
+func (p *planner) stretch(ctx context.Context, r *reader) (err error) {
 	p.d.feeders.enter(p.run.ID)
 	defer p.d.feeders.leave(p.run.ID)
 	p.d.planners.Add(1)
@@ -151,7 +151,7 @@ func (p *planner) stretch(ctx context.Context, r *reader) error {
 	if err := p.recallChosen(ctx); err != nil {
 		return err
 	}
-	defer p.rememberSeen()
+	defer func() { p.rememberSeen(err) }()
 	p.at = place{p.plan.Part, p.plan.Continuation}
 	p.part = p.at.part
 	reading, stop := context.WithCancel(ctx)

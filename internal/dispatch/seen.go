@@ -113,10 +113,10 @@ func (r *recalled) take(run string, shards int, salt uint64) (seen, bool) {
 	return s, true
 }
 
-// rememberSeen keeps what was seen for the next stretch, unless some of it was not stored: those devices would come last there, as
-// ones to be looked up.
-func (p *planner) rememberSeen() {
-	if len(p.pending)+len(p.suspects) == 0 {
+// rememberSeen keeps what a stretch has seen for the next one, unless some of it may not be stored: those devices would come last
+// there, as ones to be looked up.
+func (p *planner) rememberSeen(failure error) {
+	if failure == nil && len(p.pending)+len(p.suspects) == 0 {
 		p.d.recalled.put(p.run.ID, p.plan.Shards, p.seen)
 	}
 }
