@@ -61,7 +61,7 @@ func pick(into, from map[string]any, path []string) bool {
 
 // acknowledged splits the answer by which a device that follows IoT Plug and Play tells of a writable property: its value, a
 // status like those of HTTP, and a text
-// (https://learn.microsoft.com/azure/iot/concepts-convention#writable-properties).
+// (https://learn.microsoft.com/azure/iot-develop/concepts-convention#writable-properties).
 func acknowledged(got any) (value any, code int, ok bool) {
 	ack, _ := got.(map[string]any)
 	value, hasValue := ack["value"]
