@@ -135,4 +135,3 @@ func (w *world) requireTarget(def *job.Definition, run *job.Run, died bool) {
 	require.Equal(t, counts.StateMap(), run.Counts().StateMap())
 	require.Equal(t, want, run.Devices)
 }
-
