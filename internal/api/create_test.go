@@ -258,7 +258,7 @@ func TestBadRequestsNameEveryFault(t *testing.T) {
 		}},
 		{"filters", "GET", "/api/jobs?status=done&type=x&pageSize=101&continuationToken=.", "", []fault{
 			{"status", "done", "must be one of scheduled, running, blocked, paused, stopping, completed, failed, cancelled"},
-			{"type", "x", "must be one of scheduleDeviceMethod, scheduleUpdateTwin"},
+			{"type", "x", "must be one of scheduleDeviceMethod, scheduleUpdateTwin, scheduleSteps"},
 			{"pageSize", "101", "must be a whole number from 1 to 100"},
 		}},
 		{"a token that is none", "GET", "/api/jobs?continuationToken=abc", "", []fault{
