@@ -35,7 +35,8 @@ type guard struct {
 	mu         sync.Mutex
 	stored     job.Counts // as of a supervision some passes ago
 	forgiven   job.Counts // of the run
-	since      job.Counts // outcomes of this process that stored may lack
+	since      job.Counts // outcomes of this process since stored was read
+	before     job.Counts // those of the time before, which stored may lack; some it has too, so that the guard errs on the safe side
 	generation int        // of the run as it was last seen
 	turn       int        // the generation from which on stored is outdated, or the calls go on
 	held       chan struct{}
@@ -56,7 +57,7 @@ func (g *guard) ended(e *job.Execution) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.since = g.since.Plus(job.CountsOf(e.State, e.Reason, 1))
-	if g.held == nil && g.abort.Met(g.stored.Plus(g.since), g.forgiven) != nil {
+	if g.held == nil && g.abort.Met(g.stored.Plus(g.before).Plus(g.since), g.forgiven) != nil {
 		g.held, g.turn = make(chan struct{}), g.generation+guardPasses
 	}
 }
@@ -76,8 +77,9 @@ func (g *guard) saw(run *job.Run) {
 		return
 	}
 	g.forgiven = run.Forgiven
-	g.stored, g.since, g.turn = run.Counts(), job.Counts{}, g.generation+guardPasses
-	if g.held != nil {
+	g.stored, g.before, g.since, g.turn = run.Counts(), g.since, job.Counts{}, g.generation+guardPasses
+	if g.held != nil { // stored has everything: no call has begun in the meantime
+		g.before = job.Counts{}
 		close(g.held)
 		g.held = nil
 	}

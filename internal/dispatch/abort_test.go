@@ -131,3 +131,21 @@ func TestAHeldGuardOpensWhenASupervisionLetsTheRunGoOn(t *testing.T) {
 	}
 	require.Nil(t, g.holds())
 }
+
+func TestAGuardForgetsNoOutcomeThatIsNotStoredYet(t *testing.T) {
+	t.Parallel()
+	policy := &job.FailurePolicy{Abort: &job.Abort{Criteria: []job.AbortCriterion{{
+		FailureType: job.FailureAll, ThresholdPercentage: 50, MinNumberOfExecutedDevices: 10,
+	}}}}
+	g := newGuard(policy.Abort)
+	for generation := range 3 {
+		g.saw(&job.Run{Generation: generation, Failure: policy, Devices: 100})
+		for range 3 {
+			g.ended(&job.Execution{State: job.Failed, Reason: job.DeviceError})
+		}
+	}
+	require.Nil(t, g.holds())
+	g.saw(&job.Run{Generation: guardPasses, Failure: policy, Devices: 100})
+	g.ended(&job.Execution{State: job.Failed, Reason: job.DeviceError})
+	require.NotNil(t, g.holds(), "ten have failed, none of which was counted by a supervision")
+}
