@@ -82,7 +82,9 @@ func TestOutcomesSurviveAStorageThatFailsForAWhile(t *testing.T) {
 // stopped the run yet.
 func TestTheTimeLimitHoldsWithoutASupervisor(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, quick)
+	opts := quick
+	opts.Slice = time.Second // in which the planner finds no room for the shard
+	w := newWorld(t, opts)
 	w.hub.populate(100)
 	calls := slow(w, time.Millisecond)
 	id := w.create(`{"jobId":"short","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","maxExecutionTimeInSeconds":1}`)
