@@ -26,9 +26,10 @@ echo '{"rollout":{"maximumPerMinute":50}}' | fleetjobs job copy reboot-42 --star
 type jobCopy struct {
 	m *Main
 	connection
+	follow
+
 	file, id, query, start string
 	devices                []string
-	watch, json            bool
 }
 
 func (c *jobCopy) flags(fs *flag.FlagSet) {
@@ -40,8 +41,7 @@ func (c *jobCopy) flags(fs *flag.FlagSet) {
 		return nil
 	})
 	fs.StringVar(&c.start, "start", "", "`when` to begin: 2027-01-31T04:00:00Z, or from now as in +20s, +90m; at once unless given")
-	fs.BoolVar(&c.watch, "watch", false, "wait for the end and show progress; the exit code tells how it went")
-	fs.BoolVar(&c.json, "json", false, "print the new job as JSON")
+	c.follow.flags(fs, "print the new job as JSON")
 	c.connection.flags(fs)
 }
 
@@ -63,17 +63,7 @@ func (c *jobCopy) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if c.json && !c.watch {
-		return c.m.printJSON(job.Raw)
-	}
-	if !c.json {
-		c.m.printf("job %s: %s\n", plain(job.ID), plain(job.Status))
-	}
-	if c.watch {
-		return (&watch{m: c.m, api: api, id: job.ID, json: c.json}).toEnd(ctx)
-	}
-	c.m.printf("follow it with: fleetjobs job watch %s\n", plain(job.ID))
-	return nil
+	return c.made(ctx, c.m, api, job)
 }
 
 // changes gives what is to be other, and, where that names no id, a key that makes repeating the request harmless.

@@ -57,6 +57,8 @@ jq '.startTime = "2027-01-01T00:00:00Z"' job.json | fleetjobs job create -f -`,
 type jobCreate struct {
 	m *Main
 	connection
+	follow
+
 	file, id, key      string
 	method, payload    string
 	responseTimeout    time.Duration
@@ -70,9 +72,9 @@ type jobCreate struct {
 	maxTime  time.Duration
 	callback string
 	failureFlags
-	validate, watch, json bool
-	rollout               rolloutFlags
-	of                    templateFlags
+	validate bool
+	rollout  rolloutFlags
+	of       templateFlags
 
 	given map[string]bool // the flags on the command line
 	fs    *flag.FlagSet
@@ -105,9 +107,8 @@ func (c *jobCreate) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.callback, "callback-url", "", "`URL` that is called when the job has ended")
 	c.failureFlags.flags(fs)
 	fs.BoolVar(&c.validate, "validate", false, "only check the job and show which devices it would reach now")
-	fs.BoolVar(&c.watch, "watch", false, "wait for the end and show progress; the exit code tells how it went")
 	fs.StringVar(&c.key, "idempotency-key", "", "`text` that makes repeating this command harmless when the service makes the id; a new one each time unless given")
-	fs.BoolVar(&c.json, "json", false, "print the service's answer as JSON")
+	c.follow.flags(fs, "print the service's answer as JSON")
 	c.rollout.flags(fs)
 	c.of.flags(fs)
 	c.connection.flags(fs)
@@ -138,18 +139,7 @@ func (c *jobCreate) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if c.json && !c.watch {
-		return c.m.printJSON(job.Raw)
-	}
-	if !c.json {
-		c.m.printf("job %s: %s\n", plain(job.ID), plain(job.Status))
-	}
-	c.m.warn(job.Warnings)
-	if c.watch {
-		return (&watch{m: c.m, api: api, id: job.ID, json: c.json}).toEnd(ctx)
-	}
-	c.m.printf("follow it with: fleetjobs job watch %s\n", plain(job.ID))
-	return nil
+	return c.made(ctx, c.m, api, job)
 }
 
 func (c *jobCreate) store(ctx context.Context, api *client.Client, id string, body []byte) (*client.Job, error) {

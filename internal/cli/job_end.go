@@ -18,14 +18,7 @@ fleetjobs job cancel reboot-42 && fleetjobs job watch reboot-42`,
 		make: func(m *Main) command {
 			return newOneJob(m, "job cancel", "print the job as JSON", func(ctx context.Context, api *client.Client, id string, asJSON bool) error {
 				job, err := api.Cancel(ctx, id)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return m.printJSON(job.Raw)
-				}
-				m.printf("job %s: %s. %s\n", plain(job.ID), plain(job.Status), plain(job.StatusMessage))
-				return nil
+				return m.stands(job, asJSON, err)
 			})
 		},
 	}

@@ -24,10 +24,11 @@ fleetjobs job rerun reboot-42 --status timedOut --status canceled --id reboot-42
 type jobRerun struct {
 	m *Main
 	connection
-	id, ofRun   string
-	hub         string
-	states      []string
-	watch, json bool
+	follow
+
+	id, ofRun string
+	hub       string
+	states    []string
 }
 
 func (c *jobRerun) flags(fs *flag.FlagSet) {
@@ -38,8 +39,7 @@ func (c *jobRerun) flags(fs *flag.FlagSet) {
 		c.states = append(c.states, state)
 		return nil
 	})
-	fs.BoolVar(&c.watch, "watch", false, "wait for the end and show progress; the exit code tells how it went")
-	fs.BoolVar(&c.json, "json", false, "print the new job as JSON")
+	c.follow.flags(fs, "print the new job as JSON")
 	c.connection.flags(fs)
 }
 
@@ -61,15 +61,5 @@ func (c *jobRerun) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if c.json && !c.watch {
-		return c.m.printJSON(job.Raw)
-	}
-	if !c.json {
-		c.m.printf("job %s: %s\n", plain(job.ID), plain(job.Status))
-	}
-	if c.watch {
-		return (&watch{m: c.m, api: api, id: job.ID, json: c.json}).toEnd(ctx)
-	}
-	c.m.printf("follow it with: fleetjobs job watch %s\n", plain(job.ID))
-	return nil
+	return c.made(ctx, c.m, api, job)
 }
