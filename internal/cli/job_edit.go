@@ -12,11 +12,12 @@ import (
 
 func jobEditEntry() entry {
 	return entry{
-		name: "job edit", args: "<job id>", summary: "change a job's rate, thresholds or time limit, also while it runs",
+		name: "job edit", args: "<job id>", summary: "change a job's rate, thresholds, time limit or window, also while it runs",
 		text: `
-Only the rollout, the abort criteria and the time limit of a job can be changed. Flags change one member each; -f takes a JSON merge
-patch of "maxExecutionTimeInSeconds", "rollout" and "abort", in which null takes a member away. Of a job that runs again and again
-the patch may name every member, and takes effect with its next run.`,
+Only the rollout, the abort criteria, the time limit and the maintenance window of a job can be changed. Flags change one
+member each; -f takes a JSON merge patch of "maxExecutionTimeInSeconds", "rollout", "abort" and "maintenanceWindow", in which
+null takes a member away. Of a job that runs again and again the patch may name every member, and takes effect with its next
+run.`,
 		example: `
 fleetjobs job edit reboot-42 --rate 300 --max-time 2h
 echo '{"rollout":{"maxConcurrency":null}}' | fleetjobs job edit reboot-42 -f -`,

@@ -51,7 +51,7 @@ func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) 
 // admit keeps a run from beginning while its maintenance window is closed: its start moves to when it opens. A window that never
 // opens again lets it begin and end.
 func admit(run *job.Run, rec *job.Record, now time.Time) (bool, error) {
-	open, at, err := rec.Opening(now)
+	open, at, err := rec.Latest(run).Opening(now)
 	if err != nil {
 		return false, err
 	}

@@ -3,6 +3,8 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"reflect"
+	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
@@ -13,7 +15,7 @@ var ErrEdited = errors.New("the job was edited meanwhile")
 // AnyVersion stands for whatever version a job has.
 const AnyVersion = 0
 
-// Edit is a change of a job's rate, thresholds or time limit, also while it runs.
+// Edit is a change of a job's rate, thresholds, time limit or maintenance window, also while it runs.
 type Edit struct {
 	Patch   []byte // a merge patch of the definition's editable members, of a recurring job of all
 	Version int    // that the caller knows, or AnyVersion
@@ -34,7 +36,7 @@ func (d *Dispatcher) Edit(ctx context.Context, id string, e Edit, by job.Caller)
 		case rec.Active:
 			return d.editRun(ctx, id, e, by)
 		}
-		next, err := e.of(rec, nil)
+		next, err := e.of(rec, nil, d.now())
 		if err != nil {
 			return nil, nil, err
 		}
@@ -53,11 +55,11 @@ func (d *Dispatcher) Edit(ctx context.Context, id string, e Edit, by job.Caller)
 }
 
 // of gives the definition as it is after the edit.
-func (e Edit) of(rec *job.Record, run *job.Run) (job.Definition, error) {
+func (e Edit) of(rec *job.Record, run *job.Run, now time.Time) (job.Definition, error) {
 	if e.Version != AnyVersion && e.Version != rec.Version(run) {
 		return job.Definition{}, ErrEdited
 	}
-	return rec.Latest(run).Edit(e.Patch)
+	return rec.Latest(run).Edit(e.Patch, now)
 }
 
 // change completes an entry of the audit trail.
@@ -68,11 +70,15 @@ func (e Edit) change(c job.Change, status job.Status) job.Change {
 
 func (d *Dispatcher) editRun(ctx context.Context, id string, e Edit, by job.Caller) (*job.Record, *job.Run, error) {
 	return d.roll(ctx, id, func(run *job.Run, rec *job.Record) (bool, error) {
-		next, err := e.of(rec, run)
+		was := rec.Latest(run).MaintenanceWindow
+		next, err := e.of(rec, run, d.now())
 		if err != nil {
 			return false, err
 		}
 		run.TakeOver(&next)
+		if !reflect.DeepEqual(was, next.MaintenanceWindow) {
+			run.NewWindow()
+		}
 		run.Enter(e.change(rec.Change(job.ActionEdited, by, d.now()), run.Status))
 		return true, nil
 	})

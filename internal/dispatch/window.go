@@ -20,25 +20,31 @@ func (s *supervision) window(ctx context.Context) (opened bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	open, at, err := rec.Opening(s.now)
+	open, at, err := rec.Latest(s.run).Opening(s.now)
 	if err != nil {
 		return false, err
 	}
 	s.dirty = true
+	window := rec.Latest(s.run).MaintenanceWindow
 	switch {
+	case working && window != nil && window.EndBehavior == schedule.Finish: // since an edit
+		s.run.OpenUntil, s.run.Resend = time.Time{}, true
+		return true, nil
 	case open && working:
 		s.run.OpenUntil, s.run.Resend = at, true
 		return true, nil
 	case open:
 		return true, s.run.Reopen(s.now, at)
-	case at.IsZero() || working && rec.MaintenanceWindow.EndBehavior == schedule.Cancel:
+	case at.IsZero() || working && window.EndBehavior == schedule.Cancel:
 		s.run.EndReason = job.EndWindowClosed
 		return false, s.become(job.StatusStopping)
 	case working:
-		return false, s.run.Hold(job.Pause{
-			Since: s.now, Until: at, Note: "the maintenance window is closed until " + at.UTC().Format(time.RFC3339),
-		})
+		return false, s.run.Hold(job.Pause{Since: s.now, Until: at, Note: closedUntil(at)})
 	}
-	s.run.Pause.Until = at
+	s.run.Pause.Until, s.run.Pause.Note = at, closedUntil(at)
 	return false, nil
+}
+
+func closedUntil(at time.Time) string {
+	return "the maintenance window is closed until " + at.UTC().Format(time.RFC3339)
 }

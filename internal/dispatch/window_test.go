@@ -172,3 +172,30 @@ func TestARunThatBeganMayFinishAfterItsWindow(t *testing.T) {
 	require.Equal(t, 300, runs[0].Counts.Of(job.Succeeded))
 	require.Equal(t, 1, w.hub.called("dev-0"), "the run of 4 o'clock waits for the next window")
 }
+
+// A run that works outside an edited window pauses until it opens; one that rests goes on when an edit takes the window away.
+func TestAWindowIsEditedWhileTheRunWorks(t *testing.T) {
+	t.Parallel()
+	w, clock := clocked(t, "2026-12-01T02:00:00Z", 1000)
+	w.opts.CallsInFlight = 2
+	w.boot(0)
+	w.slow(clock)
+	w.recur(windowed(`}}`))
+	w.run(func(context.Context) bool { return w.total() > 0 })
+	edit := func(patch string) {
+		_, _, err := w.current().d.Edit(t.Context(), "daily", Edit{Patch: []byte(patch)}, someone())
+		require.NoError(t, err)
+	}
+	edit(`{"maintenanceWindow":{"cron":"0 5 * * *"}}`)
+	w.run(func(context.Context) bool { return w.status("daily").Status == job.StatusPaused })
+	pause := w.status("daily").Pause
+	require.Equal(t, "the maintenance window is closed until 2026-12-01T05:00:00Z", pause.Note)
+	require.Equal(t, "2026-12-01T05:00:00Z", pause.Until.UTC().Format(time.RFC3339))
+
+	edit(`{"maintenanceWindow":null}`)
+	clock.jump(time.Minute) // the timer finds it
+	run := w.ended("daily")
+	require.Equal(t, job.EndFinished, run.EndReason)
+	require.Equal(t, 1000, run.Counts().Of(job.Succeeded))
+	require.Zero(t, run.OpenUntil)
+}

@@ -74,9 +74,9 @@ func TestATimeLimitThatAContinuousJobNeedsStays(t *testing.T) {
 	t.Parallel()
 	def, err := job.Decode([]byte(plus(`"selection":"continuous","maxExecutionTimeInSeconds":60`)), now)
 	require.NoError(t, err)
-	_, err = def.Edit([]byte(`{"maxExecutionTimeInSeconds":null}`))
+	_, err = def.Edit([]byte(`{"maxExecutionTimeInSeconds":null}`), noon)
 	require.ErrorContains(t, err, "must stay: a continuous job ends with it")
-	next, err := def.Edit([]byte(`{"maxExecutionTimeInSeconds":120}`))
+	next, err := def.Edit([]byte(`{"maxExecutionTimeInSeconds":120}`), noon)
 	require.NoError(t, err)
 	require.Equal(t, def.SelectionPolicy, next.SelectionPolicy)
 }

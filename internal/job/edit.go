@@ -3,8 +3,11 @@ package job
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/schedule"
 )
 
 // Edited holds the members of a definition that can be changed while the job waits or runs.
@@ -12,20 +15,24 @@ type Edited struct {
 	MaxExecutionTimeInSeconds int64    `json:"maxExecutionTimeInSeconds,omitempty"`
 	Rollout                   *Rollout `json:"rollout,omitempty"`
 	Abort                     *Abort   `json:"abort,omitempty"`
+	// MaintenanceWindow says when the run may work from now on.
+	MaintenanceWindow *schedule.WindowSpec `json:"maintenanceWindow,omitempty"`
 }
 
 // editable gives the present members.
 func (d *Definition) editable() Edited {
-	return Edited{MaxExecutionTimeInSeconds: d.MaxExecutionTimeInSeconds, Rollout: d.Rollout, Abort: d.Abort}
+	return Edited{
+		MaxExecutionTimeInSeconds: d.MaxExecutionTimeInSeconds, Rollout: d.Rollout, Abort: d.Abort, MaintenanceWindow: d.MaintenanceWindow,
+	}
 }
 
 // put takes over edited members.
 func (d *Definition) put(e Edited) {
-	d.MaxExecutionTimeInSeconds, d.Rollout, d.Abort = e.MaxExecutionTimeInSeconds, e.Rollout, e.Abort
+	d.MaxExecutionTimeInSeconds, d.Rollout, d.Abort, d.MaintenanceWindow = e.MaxExecutionTimeInSeconds, e.Rollout, e.Abort, e.MaintenanceWindow
 }
 
-// Edit gives d with what a merge patch (RFC 7396) of its editable members changes. The error, if any, is Faults.
-func (d Definition) Edit(patch []byte) (Definition, error) {
+// Edit gives d with what a merge patch (RFC 7396) of its editable members changes at now. The error, if any, is Faults.
+func (d Definition) Edit(patch []byte, now time.Time) (Definition, error) {
 	if err := checkText(patch); err != nil {
 		return d, err
 	}
@@ -34,9 +41,9 @@ func (d Definition) Edit(patch []byte) (Definition, error) {
 	if o == nil {
 		return d, faults
 	}
-	o.only("maxExecutionTimeInSeconds", "rollout", "abort")
+	o.only("maxExecutionTimeInSeconds", "rollout", "abort", "maintenanceWindow")
 	if len(o.members) == 0 {
-		o.fault("", patch, "must have at least one of maxExecutionTimeInSeconds, rollout and abort")
+		o.fault("", patch, "must have at least one of maxExecutionTimeInSeconds, rollout, abort and maintenanceWindow")
 	}
 	if len(faults) > 0 {
 		return d, faults
@@ -53,6 +60,10 @@ func (d Definition) Edit(patch []byte) (Definition, error) {
 		MaxExecutionTimeInSeconds: m.integer("maxExecutionTimeInSeconds", 0, 1, MaxExecutionSecs),
 		Rollout:                   m.rollout(),
 		Abort:                     m.abort(),
+		MaintenanceWindow:         m.window(now),
+	}
+	if !reflect.DeepEqual(next.MaintenanceWindow, d.MaintenanceWindow) && (localWindow(d.MaintenanceWindow) || localWindow(next.MaintenanceWindow)) {
+		m.fault("maintenanceWindow", nil, "cannot be edited where it is at each device's local time")
 	}
 	if next.MaxExecutionTimeInSeconds == 0 && d.MaxExecutionTimeInSeconds > 0 && d.Retry != nil {
 		m.fault("maxExecutionTimeInSeconds", nil, "must stay: the job's retries end with it")
@@ -112,6 +123,8 @@ func mergePatch(target, patch json.RawMessage) json.RawMessage {
 	return merged
 }
 
+func localWindow(w *schedule.WindowSpec) bool { return w != nil && w.TimeZone == schedule.DeviceZone }
+
 // TakeOver has the run go on by an edited definition.
 func (r *Run) TakeOver(d *Definition) {
 	e := d.editable()
@@ -127,6 +140,17 @@ func (r *Run) TakeOver(d *Definition) {
 	}
 	r.Edits++
 	r.Edited = &e
+}
+
+// NewWindow has the next supervision find out whether the maintenance window, which was edited, is open. Until then no call begins.
+func (r *Run) NewWindow() {
+	switch {
+	case r.StartedAt.IsZero():
+	case r.Pause != nil && !r.Pause.Until.IsZero():
+		r.Pause.Until = r.StartedAt
+	default:
+		r.OpenUntil = r.StartedAt
+	}
 }
 
 // Version is that of what can be edited, as the job and its run, nil for none, know it: 1, and one more for each edit.

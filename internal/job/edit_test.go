@@ -23,7 +23,7 @@ func TestAnEditIsAMergePatch(t *testing.T) {
 	t.Parallel()
 	def := decoded(t, editable)
 	next, err := def.Edit([]byte(`{"maxExecutionTimeInSeconds":null,"rollout":{"maximumPerMinute":200,"maxConcurrency":null},
-		"abort":{"criteria":[{"thresholdPercentage":5}]}}`))
+		"abort":{"criteria":[{"thresholdPercentage":5}]}}`), noon)
 	require.NoError(t, err)
 	require.Zero(t, next.MaxExecutionTimeInSeconds)
 	require.Equal(t, 200, next.Rollout.MaximumPerMinute)
@@ -31,7 +31,7 @@ func TestAnEditIsAMergePatch(t *testing.T) {
 	require.Equal(t, def.Rollout.Batches, next.Rollout.Batches)
 	require.NotNil(t, next.Abort)
 	require.Equal(t, 100, def.Rollout.MaximumPerMinute, "the definition before stays as it was")
-	next, err = next.Edit([]byte(`{"abort":null,"rollout":{"batches":[{"number":10},{"gate":{"successThresholdPercentage":80,"approval":true}}]}}`))
+	next, err = next.Edit([]byte(`{"abort":null,"rollout":{"batches":[{"number":10},{"gate":{"successThresholdPercentage":80,"approval":true}}]}}`), noon)
 	require.NoError(t, err)
 	require.Nil(t, next.Abort)
 	require.InDelta(t, 80, next.Rollout.Batches[1].Gate.SuccessThresholdPercentage, 0)
@@ -51,10 +51,15 @@ func TestEditsThatAreRefused(t *testing.T) {
 		`{"rollout":{"batches":[{"number":10},{}]}}`:                         "no fewer approvals",
 		`{"rollout":{"batches":null}}`:                                       "must have the same devices",
 	} {
-		_, err := decoded(t, editable).Edit([]byte(patch))
+		_, err := decoded(t, editable).Edit([]byte(patch), noon)
 		require.ErrorContains(t, err, fault, patch)
 	}
-	_, err := decoded(t, `"maxDevices":5`).Edit([]byte(`{"rollout":{"maximumPerMinute":1}}`))
+	local := decoded(t, `"maintenanceWindow":{"cron":"0 1 * * *","duration":"PT2H","timeZone":"device"}`)
+	for _, patch := range []string{`null`, `{"duration":"PT3H"}`, `{"timeZone":"UTC"}`} {
+		_, err := local.Edit([]byte(`{"maintenanceWindow":`+patch+`}`), noon)
+		require.ErrorContains(t, err, "cannot be edited where it is at each device's local time", patch)
+	}
+	_, err := decoded(t, `"maxDevices":5`).Edit([]byte(`{"rollout":{"maximumPerMinute":1}}`), noon)
 	require.ErrorContains(t, err, "can neither be added")
 }
 
@@ -64,7 +69,7 @@ func TestARunTakesAnEditOver(t *testing.T) {
 	run := rec.NewRun()
 	run.Status, run.StartedAt = job.StatusRunning, noon
 	require.Equal(t, 2, rec.Version(&run))
-	next, err := rec.Latest(&run).Edit([]byte(`{"maxExecutionTimeInSeconds":600,"rollout":{"maximumPerMinute":7}}`))
+	next, err := rec.Latest(&run).Edit([]byte(`{"maxExecutionTimeInSeconds":600,"rollout":{"maximumPerMinute":7}}`), noon)
 	require.NoError(t, err)
 	run.TakeOver(&next)
 	require.Equal(t, 3, rec.Version(&run))

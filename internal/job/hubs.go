@@ -181,6 +181,9 @@ func (r *Run) HandOn(child *Run, rec *Record, now time.Time) (changed bool, err 
 	if r.Edits > child.Edits {
 		def := rec.Latest(r)
 		child.TakeOver(&def)
+		if def.MaintenanceWindow != nil || !child.OpenUntil.IsZero() {
+			child.NewWindow()
+		}
 		child.Edits, changed = r.Edits, true
 	}
 	if r.Status == StatusStopping {
