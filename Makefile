@@ -12,7 +12,7 @@ build: ## compile everything
 
 .PHONY: test lint fuzz fmt
 test: ## test everything with the race detector: units, Azurite, the simulator, and real processes end to end
-	go test -race -timeout 9m ./...
+	go test -race -timeout 15m ./...
 
 .PHONY: interop
 interop: ## run IoT Hub's SDKs for Node.js, Python and Java and the Go library against the simulator and the app, and the examples

@@ -112,7 +112,7 @@ func toProblem(err error) *problem {
 	case errors.Is(err, dispatch.ErrEnded):
 		return problemOf(jobEnded, "the job has ended, or is about to, and cannot be changed any more")
 	case errors.Is(err, dispatch.ErrNotEnded):
-		return problemOf(jobNotEnded, "only a job that has ended can be deleted; cancel it first")
+		return problemOf(jobNotEnded, "only a job that has ended can be deleted or done again; wait for its end, or cancel it first")
 	case errors.Is(err, dispatch.ErrNotRecurring):
 		return problemOf(notRecurring, "only a job with a schedule has more than one run")
 	case errors.Is(err, schedule.ErrTooMany):

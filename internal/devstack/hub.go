@@ -24,7 +24,7 @@ func (s *Stack) startHub(ctx context.Context) error {
 	}
 	s.Hub, s.Fleet, err = s.newHub(ctx, hubsim.Options{
 		HTTPPort: o.HubPort, MQTTPort: o.MQTTPort, Secret: secret, Faults: o.Faults, Journal: o.Journal,
-		Throttle: o.Throttle, TimeScale: o.TimeScale, Jobs: o.HubJobs,
+		Throttle: o.Throttle, TimeScale: o.TimeScale, Jobs: o.HubJobs, HostNames: o.HostNames,
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -22,7 +23,13 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
-func TestMain(m *testing.M) { azuritetest.Main(m) }
+// TestMain lets more tests run at once than there are cores: most of them wait for leases and delays nearly all the time.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	azuritetest.Main(m)
+}
 
 // world is everything around a dispatcher: Azurite behind real aztables clients, a queue that delivers as the Functions
 // host does, a hub whose devices do what the test says, and processes that can be killed.

@@ -33,7 +33,11 @@ func (r *Rolling) Force() (bool, error) {
 	if r == nil || r.Current()+1 >= len(r.Batches) {
 		return false, fmt.Errorf("%w: no batch is to come", ErrNotWaiting)
 	}
-	b := &r.Batches[r.Current()+1]
+	n := r.Current() + 1
+	b := &r.Batches[n]
+	if slices.Equal(b.WaitsFor, []Wait{WaitApproval}) {
+		return false, fmt.Errorf("%w: batch %d waits for its approval only", ErrNotWaiting, n+1)
+	}
 	changed := !b.Forced
 	b.Forced = true
 	return changed, nil

@@ -332,8 +332,8 @@ func TestDocsOfLimitsHoldEveryConstant(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`# Limits
 
-What a job may hold. A request that breaks a limit is answered with 400 and names field, value and rule, all faults at
-once. This page is written by a test from the constants in ` + "`internal/job`" + `: edit those, then run
+What a job may hold. A request that breaks a limit is answered with 400 and names field, value and rule, all faults of
+the body at once, and then those that turn on the deployment, such as ` + "`hubs` and `callbackUrl`" + `. This page is written by a test from the constants in ` + "`internal/job`" + `: edit those, then run
 ` + "`go test ./internal/job -run TestDocs -update`" + `.
 
 | what | limit | constant |

@@ -83,7 +83,7 @@ func (t *Template) Instantiate(body []byte, now time.Time) (Definition, error) {
 	if err != nil {
 		return def, err
 	}
-	def.FromTemplate = &FromTemplate{TemplateID: t.ID, Version: t.Version, UpdatedTime: t.UpdatedAt, Parameters: values}
+	def.FromTemplate = &FromTemplate{TemplateID: t.ID, Version: t.Version, UpdatedTime: t.UpdatedAt.Truncate(time.Millisecond), Parameters: values}
 	delete(o.members, "jobId")
 	def.FromTemplate.Request, err = digest(t.ID, given, o.members)
 	return def, err

@@ -217,8 +217,12 @@ func (t *Template) check(faults *Faults, now time.Time) {
 	values := map[string]json.RawMessage{}
 	complete := true
 	for _, p := range t.Parameters {
-		if values[p.Name] = p.Default; p.Default == nil {
-			values[p.Name], complete = p.sample(), false
+		if values[p.Name] = p.Default; p.Default != nil {
+			continue
+		}
+		complete = false
+		if p.Required {
+			values[p.Name] = p.sample()
 		}
 	}
 	filled, found := t.fill(values, nil)

@@ -29,7 +29,11 @@ func unserved(field string, spec schedule.Spec, now time.Time) schedule.Faults {
 		return schedule.Faults{{Field: field, Rule: err.Error()}}
 	}
 	if _, ok := compiled.Next(compiled.Begin(now).Handled); !ok {
-		return schedule.Faults{{Field: field, Rule: "has no occurrence from now on"}}
+		rule := "has no occurrence from now on"
+		if compiled.DeviceLocal() {
+			rule += `; with timeZone "device" a time counts while no zone on Earth has had it, the first of which are 14 hours ahead of UTC`
+		}
+		return schedule.Faults{{Field: field, Rule: rule}}
 	}
 	return nil
 }

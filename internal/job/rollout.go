@@ -205,7 +205,7 @@ func (o *object) batch(first, last bool) BatchPolicy {
 	}
 	switch {
 	case last && sizes > 0:
-		o.fault("", nil, "must have none of queryCondition, deviceIds, number and percentage: the last batch takes the rest")
+		o.fault("", nil, "must have none of queryCondition, deviceIds, number and percentage: the last batch takes the rest; put {} behind this one")
 	case !last && sizes != 1:
 		o.fault("", nil, "must have one of queryCondition, deviceIds, number and percentage; only the last batch, which takes the rest, has none")
 	}
