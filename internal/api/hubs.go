@@ -29,6 +29,8 @@ type hubRunView struct {
 	Awaiting            map[string]int `json:"awaiting,omitempty"`
 	Blocked             *blockView     `json:"blocked,omitempty"`
 	Paused              *pauseView     `json:"paused,omitempty"`
+
+	WaitingBatch *job.WaitingBatch `json:"waitingBatch,omitempty"`
 }
 
 // hubRuns gives the state of a job with hubs at each of them, nil before it begins.
@@ -49,6 +51,7 @@ func (s state) hubRuns() []hubRunView {
 			Hub: h.Hub, RunID: job.HubRunID(s.run.ID, h.Hub), Status: h.Status, StartedTime: instant(h.StartedAt), EndTime: instant(h.EndedAt),
 			EndReason: h.EndReason, FailureReason: h.FailureReason, Statistics: h.Counts.Statistics(),
 			ExecutionStatistics: h.Counts.StateMap(), FailureReasons: h.Counts.ReasonMap(), Awaiting: h.Counts.AwaitingMap(), Paused: pauseOf(h.Pause),
+			WaitingBatch: h.Waiting,
 		}
 		if s.run.Hub != "" {
 			v.RunID = s.run.ID

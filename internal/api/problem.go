@@ -50,7 +50,7 @@ var (
 	changedMeanwhile    = problemKind{"changed-meanwhile", "The job was changed at the same moment", http.StatusConflict}
 	batchNotWaiting     = problemKind{"batch-not-waiting", "The batch does not wait for this", http.StatusConflict}
 	ownApproval         = problemKind{"own-approval", "The job is the caller's own", http.StatusForbidden}
-	editedMeanwhile     = problemKind{"edited-meanwhile", "The job was edited meanwhile", http.StatusPreconditionFailed}
+	editedMeanwhile     = problemKind{"edited-meanwhile", "It was edited meanwhile", http.StatusPreconditionFailed}
 	versionMissing      = problemKind{"version-missing", "The request does not say which version it edits", http.StatusPreconditionRequired}
 	bodyTooLarge        = problemKind{"body-too-large", "The body is too large", http.StatusRequestEntityTooLarge}
 	unsupportedMedia    = problemKind{"unsupported-media-type", "The body is not JSON", http.StatusUnsupportedMediaType}
@@ -117,6 +117,8 @@ func toProblem(err error) *problem {
 		return problemOf(notRecurring, "only a job with a schedule has more than one run")
 	case errors.Is(err, schedule.ErrTooMany):
 		return problemOf(tooManyRuns, err.Error()+"; take a shorter range, or try again when some have ended")
+	case errors.Is(err, dispatch.ErrTemplateExists):
+		return problemOf(editedMeanwhile, "a template with this id exists already")
 	case errors.Is(err, dispatch.ErrEdited):
 		return problemOf(editedMeanwhile, "somebody else edited it since the version in If-Match; read it again")
 	case errors.Is(err, job.ErrNotWaiting):

@@ -28,7 +28,8 @@ missing or older than its sources. The first start on a machine downloads Azurit
 While it runs, .fleetjobs/dev.env in the current folder holds what other programs need: FLEETJOBS_URL and FLEETJOBS_KEY
 of the app, which the job commands find by themselves; FLEETJOBS_CONNECTION_STRING, with which IoT Hub's SDKs talk to the
 app, and FLEETJOBS_HTTPS_URL; IOTHUB_CONNECTION_STRING, IOTHUB_CA_FILE and IOTHUB_MQTT of the hub; and
-AZURE_STORAGE_CONNECTION_STRING. .fleetjobs/dev.log has what the parts say.
+AZURE_STORAGE_CONNECTION_STRING. .fleetjobs/dev.log has what the parts say. Settings of the app that this environment holds
+count too, but not those of storage, hub, retention, events and telemetry.
 
 Ctrl-C stops everything; a second one does so at once. No process is left behind, not even after kill -9.`,
 		example: `

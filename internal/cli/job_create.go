@@ -162,8 +162,8 @@ func (c *jobCreate) preview(ctx context.Context, api *client.Client, body []byte
 		return c.m.printJSON(preview.Raw)
 	}
 	c.m.warn(preview.Warnings)
-	if len(preview.NextRunTimes) > 0 {
-		c.m.printf("it would run at %s\n", clocks(preview.NextRunTimes, len(preview.NextRunTimes)))
+	if n := len(preview.NextRunTimes); n > 0 {
+		c.m.printf("it would run at %s\n", runTimes(preview.NextRuns, n))
 	}
 	switch n := preview.DeviceCount; {
 	case n == 0:

@@ -58,7 +58,7 @@ func (m *Main) describe(j *client.Job) error {
 	line("created by", who(j.CreatedBy))
 	line("start", clock(j.StartTime))
 	if r := j.Recurrence; r != nil {
-		line("next runs", clocks(r.NextRunTimes, 3))
+		line("next runs", runTimes(r.NextRuns, 3))
 		line("runs", count(r.RunCount))
 	}
 	if !j.EndTime.IsZero() {
@@ -77,6 +77,10 @@ func (m *Main) describe(j *client.Job) error {
 		s := h.Statistics
 		line("  at "+plain(h.Hub), plain(fmt.Sprintf("%s; %s of %s: %s succeeded, %s not", h.Status, count(s.SucceededCount+s.FailedCount),
 			devices(s.DeviceCount), count(s.SucceededCount), count(s.FailedCount))))
+		if b := h.Waiting; b != nil {
+			line("", plain(fmt.Sprintf("batch %d waits for %s", b.Batch, strings.Join(b.WaitsFor, ", "))))
+			line("", approveHint(j.ID, b))
+		}
 	}
 	for _, b := range j.RolloutStatus.Batches {
 		text := fmt.Sprintf("%s; %s begun, %s ended, %s succeeded", b.State, count(b.BegunCount), count(b.EndedCount), count(b.SucceededCount))
@@ -99,6 +103,19 @@ func (m *Main) describe(j *client.Job) error {
 		line("  "+row[0], row[1])
 	}
 	return w.Flush()
+}
+
+// runTimes names the first of a schedule's next times.
+func runTimes(next client.NextRuns, most int) string {
+	if len(next.LocalRunTimes) == 0 {
+		return clocks(next.NextRunTimes, most)
+	}
+	names := make([]string, min(most, len(next.LocalRunTimes)))
+	for i := range names {
+		t := &next.LocalRunTimes[i]
+		names[i] = fmt.Sprintf("%s at each device (%s to %s)", plain(strings.Replace(t.LocalTime, "T", " ", 1)), clock(t.Earliest), clock(t.Latest))
+	}
+	return strings.Join(names, ", ")
 }
 
 // clocks names the first of some times.

@@ -133,7 +133,9 @@ reasons           ` + `
 			args: []string{"job", "show", "j1"},
 			replies: map[string][]reply{"GET /api/jobs/j1": {ok(strings.TrimSuffix(jobJSON("j1", "running", 4, 2, 1), "}") + `,"hubRuns":[` +
 				`{"hub":"plant-a","status":"completed","deviceJobStatistics":{"deviceCount":3,"succeededCount":2,"failedCount":1}},` +
-				`{"hub":"plant-b","status":"blocked","deviceJobStatistics":{"deviceCount":1,"pendingCount":1}}]}`)}},
+				`{"hub":"plant-b","status":"running","deviceJobStatistics":{"deviceCount":1,"pendingCount":1},"waitingBatch":{"batch":2,"waitsFor":["approval"]}}],` +
+				`"recurrence":{"runCount":3,"nextRunTimes":["2026-11-24T12:00:00Z"],"localRunTimes":[` +
+				`{"localTime":"2026-11-25T02:00:00","earliest":"2026-11-24T12:00:00Z","latest":"2026-11-25T14:00:00Z"}]}}`)}},
 			requests: []string{"GET /api/jobs/j1"},
 			out: `job              j1
 status           running. So it goes.
@@ -143,10 +145,14 @@ devices          tags.x = 1
 created          2026-11-23 09:59:50Z
 created by       key 0badcafe
 start            2026-11-23 10:00:00Z
+next runs        2026-11-25 02:00:00 at each device (2026-11-24 12:00:00Z to 2026-11-25 14:00:00Z)
+runs             3
 end              2026-11-23 10:00:12Z
 progress         3 of 4 devices: 2 succeeded, 1 not, 0 in progress, 1 waiting
   at plant-a     completed; 3 of 3 devices: 2 succeeded, 1 not
-  at plant-b     blocked; 0 of 1 device: 0 succeeded, 0 not
+  at plant-b     running; 0 of 1 device: 0 succeeded, 0 not
+                 batch 2 waits for approval
+                 approve it, as somebody else than its creator, with: fleetjobs job approve j1 --batch 2
   succeeded      2
   failed         1
   queued         1

@@ -19,6 +19,8 @@ type HubRun struct {
 	RunID      string     `json:"runId"`
 	Status     string     `json:"status"`
 	Statistics Statistics `json:"deviceJobStatistics"`
+	// Waiting is the batch that is next there and has not begun, nil where none is.
+	Waiting *BatchStatus `json:"waitingBatch"`
 }
 
 // NamedHubHealth is the state of one of several hubs.

@@ -32,7 +32,21 @@ type Recurrence struct {
 	RunCount     int            `json:"runCount"`
 	WaitingCount int            `json:"waitingCount"`
 	Counters     map[string]int `json:"counters"` // what became of each occurrence
-	NextRunTimes []time.Time    `json:"nextRunTimes"`
+	NextRuns
+}
+
+// NextRuns are the next times of a schedule, ten at most.
+type NextRuns struct {
+	NextRunTimes []time.Time `json:"nextRunTimes"`
+	// LocalRunTimes are the same at the devices' own local time, where that counts.
+	LocalRunTimes []LocalTime `json:"localRunTimes"`
+}
+
+// LocalTime is a wall time, and when the first and the last zone on Earth have it.
+type LocalTime struct {
+	LocalTime string    `json:"localTime"` // 2026-11-25T02:00:00
+	Earliest  time.Time `json:"earliest"`
+	Latest    time.Time `json:"latest"`
 }
 
 // Run is one run of a job.

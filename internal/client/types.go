@@ -151,8 +151,7 @@ type Preview struct {
 	DeviceCount    int      `json:"deviceCount"`
 	FirstDeviceIDs []string `json:"firstDeviceIds"` // ten at most
 	Warnings       []string `json:"warnings"`
-	// NextRunTimes are ten of a schedule's at most.
-	NextRunTimes []time.Time `json:"nextRunTimes"`
+	NextRuns
 
 	// Raw is the JSON that the service sent.
 	Raw json.RawMessage `json:"-"`

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
@@ -270,6 +271,11 @@ func TestAnApprovalAndAnEditReachEveryHub(t *testing.T) {
 	w.run(func(context.Context) bool {
 		run := w.status(id)
 		return len(run.Hubs) == 2 && run.Hubs[0].Counts.Of(job.Succeeded) == 10 && run.Hubs[1].Counts.Of(job.Succeeded) == 10
+	})
+	w.run(func(context.Context) bool {
+		want := &job.WaitingBatch{Batch: 2, WaitsFor: []job.Wait{job.WaitApproval}}
+		hubs := w.status(id).Hubs
+		return cmp.Equal(want, hubs[0].Waiting) && cmp.Equal(want, hubs[1].Waiting)
 	})
 	d := w.current().d
 	_, _, err := d.Approve(t.Context(), id, 2, "", someone())

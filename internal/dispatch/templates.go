@@ -10,8 +10,12 @@ import (
 // NewTemplate is the version of a template that must not exist yet; AnyVersion is whatever there is, or nothing.
 const NewTemplate = -1
 
+// ErrTemplateExists says that there is a template where the caller wants to be the first.
+var ErrTemplateExists = errors.New("the template exists")
+
 // PutTemplate stores a template in place of the version that the caller knows, and gives it as it is stored then. One that is
-// stored already with the same content stays as it is. The error is ErrEdited if there is another version, or none.
+// stored already with the same content stays as it is. The error is ErrTemplateExists, or ErrEdited if
+// there is another version, or none.
 func (d *Dispatcher) PutTemplate(ctx context.Context, t job.Template, version int, by job.Caller) (*job.Template, error) {
 	for {
 		old, err := d.store.Template(ctx, t.ID)
@@ -21,7 +25,10 @@ func (d *Dispatcher) PutTemplate(ctx context.Context, t job.Template, version in
 		if old != nil && old.Same(&t) && version != NewTemplate {
 			return old, nil
 		}
-		if !meant(old, version) {
+		switch {
+		case old != nil && version == NewTemplate:
+			return nil, ErrTemplateExists
+		case !meant(old, version):
 			return nil, ErrEdited
 		}
 		next := t

@@ -3,8 +3,10 @@ package job
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/schedule"
@@ -41,7 +43,7 @@ func (d Definition) Edit(patch []byte, now time.Time) (Definition, error) {
 	if o == nil {
 		return d, faults
 	}
-	o.only("maxExecutionTimeInSeconds", "rollout", "abort", "maintenanceWindow")
+	o.onlyEditable("maxExecutionTimeInSeconds", "rollout", "abort", "maintenanceWindow")
 	if len(o.members) == 0 {
 		o.fault("", patch, "must have at least one of maxExecutionTimeInSeconds, rollout, abort and maintenanceWindow")
 	}
@@ -77,6 +79,18 @@ func (d Definition) Edit(patch []byte, now time.Time) (Definition, error) {
 	}
 	d.put(next)
 	return d, nil
+}
+
+// onlyEditable refuses members that cannot be edited, and says so of those that a job has.
+func (o *object) onlyEditable(names ...string) {
+	known := slices.Clone(names)
+	for _, name := range slices.Sorted(maps.Keys(o.members)) {
+		if !slices.Contains(names, name) && slices.Contains(definitionMembers(), name) {
+			o.fault(name, o.members[name], "can be edited of a recurring job only; of this one "+strings.Join(names, ", ")+" can")
+			known = append(known, name)
+		}
+	}
+	o.only(known...)
 }
 
 // sameBatches refuses edits that would move devices between batches, or go round an approval.

@@ -42,7 +42,8 @@ func TestEditsThatAreRefused(t *testing.T) {
 	for patch, fault := range map[string]string{
 		`{}`:                                  "must have at least one of",
 		`[]`:                                  "must be a JSON object",
-		`{"queryCondition":"*"}`:              "queryCondition: \"*\": is not a known member",
+		`{"queryCondition":"*"}`:              "queryCondition: \"*\": can be edited of a recurring job only; of this one maxExecutionTimeInSeconds,",
+		`{"rolout":{}}`:                       `did you mean "rollout"?`,
 		`{"maxExecutionTimeInSeconds":0}`:     "must be a whole number from 1",
 		`{"rollout":null}`:                    "can neither be added nor be taken away",
 		`{"rollout":{"maximumPerMinute":-1}}`: "rollout.maximumPerMinute: -1: must be",

@@ -148,8 +148,28 @@ type HubRun struct {
 	Devices       int
 	PlanDone      bool
 	Counts        Counts
+	// Waiting is the batch that is next there, nil where none is.
+	Waiting *WaitingBatch `json:",omitempty"`
 	// AskedAt is when somebody last sent for it because nobody seemed to look after it.
 	AskedAt time.Time `json:",omitzero"`
+}
+
+// WaitingBatch is a batch, from 1 on, that has not begun, and why.
+type WaitingBatch struct {
+	Batch    int    `json:"batch"`
+	WaitsFor []Wait `json:"waitsFor"`
+}
+
+// waiting gives the batch that is next, nil where none is or nothing keeps it.
+func (r *Rolling) waiting() *WaitingBatch {
+	if r == nil {
+		return nil
+	}
+	next := r.Current() + 1
+	if next >= len(r.Batches) || len(r.Batches[next].WaitsFor) == 0 {
+		return nil
+	}
+	return &WaitingBatch{Batch: next + 1, WaitsFor: slices.Clone(r.Batches[next].WaitsFor)}
 }
 
 // SpreadOver makes a run that begins one at several hubs, each of which has a run of its own under it.
@@ -223,6 +243,10 @@ func (h *HubRun) Saw(child *Run) {
 	h.Pause, h.StartedAt, h.EndedAt = child.Pause, child.StartedAt, child.EndedAt
 	h.Devices, h.Counts = child.Devices, child.Counts()
 	h.PlanDone = child.PlanDone || child.Status.Ended()
+	h.Waiting = nil
+	if !child.Status.Ended() {
+		h.Waiting = child.Rollout.waiting()
+	}
 	h.Block = nil
 	if child.Block != nil {
 		b := *child.Block
