@@ -25,6 +25,7 @@ func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) 
 		}
 		now := d.now()
 		if ok, err := admit(run, rec, now); !ok {
+			run.Waiting = nil // it is due later, and keeps nobody waiting until then
 			return err == nil, err
 		}
 		if turn, changed, err := d.turn(ctx, run); !turn {
@@ -42,7 +43,7 @@ func (d *Dispatcher) begin(ctx context.Context, runID string) (*job.Run, error) 
 	if err == nil && began {
 		err = d.sendSupervise(ctx, runID, 1, superviseEvery)
 	}
-	if err == nil && began && waited != nil {
+	if err == nil && waited != nil && run.Waiting == nil {
 		err = d.store.Unawait(ctx, waited)
 	}
 	return run, err

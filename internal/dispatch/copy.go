@@ -19,7 +19,7 @@ func (d *Dispatcher) Copy(ctx context.Context, rec *job.Record, run *job.Run, c 
 func (d *Dispatcher) list(ctx context.Context, rec *job.Record) ([]string, error) {
 	var ids []string
 	for n := range rec.ListChunks {
-		part, err := d.store.List(ctx, rec.ListID(), n)
+		part, err := d.store.List(ctx, rec.ListID(), rec.ListFrom+n)
 		if err != nil {
 			return nil, err
 		}

@@ -26,6 +26,7 @@ func (p *planner) findList(ctx context.Context, rec *job.Record) error {
 	list, err := p.d.earlierList(ctx, p.run, rec)
 	if list == nil {
 		list = p.ownList()
+		list.Target = rec.ListTarget(p.run.Hub)
 	}
 	p.plan.List = list
 	return err
@@ -54,7 +55,7 @@ func (d *Dispatcher) earlierList(ctx context.Context, run *job.Run, rec *job.Rec
 			return nil, err
 		}
 		if plan.List != nil && plan.List.Complete {
-			return plan.LendsTo(d.now(), rec.DeviceListMaxAge), nil
+			return plan.LendsTo(rec.ListTarget(run.Hub), d.now(), rec.DeviceListMaxAge), nil
 		}
 	}
 	return nil, nil
@@ -93,7 +94,7 @@ func (d *Dispatcher) runSource(list *job.DeviceList) source {
 	}
 }
 
-// askHub has a run whose list was deleted meanwhile select anew. What it has taken over stays.
+// askHub has a run whose list was deleted meanwhile select anew. What it has taken over stays, so that no later run may have its list.
 func (p *planner) askHub(ctx context.Context) error {
 	plan := *p.plan
 	plan.List = p.ownList()

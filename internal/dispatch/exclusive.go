@@ -98,7 +98,7 @@ func (w *worker) heldUntil() time.Time {
 // holdOn renews what the slice holds after its claim was renewed. Should that fail the slice stops.
 func (w *worker) holdOn(ctx context.Context, now time.Time) {
 	h := w.holds
-	if h == nil || len(h.held.Devices) == 0 || h.held.Until.Sub(now) > 2*w.d.opts.Lease/3 {
+	if h == nil || len(h.held.Devices) == 0 || !h.held.Until.Before(w.heldUntil()) {
 		return
 	}
 	held := h.held

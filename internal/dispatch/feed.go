@@ -182,6 +182,7 @@ func (f *feeder) open(ctx context.Context, o *opening) error {
 			return err
 		}
 		o.shards = f.ahead[:min(o.mine, len(f.ahead))]
+		o.shards = o.shards[:writableShards(o.shards)]
 		if len(o.shards) == 0 {
 			f.feedAt = f.d.now().Add(feedLook)
 			return nil

@@ -113,6 +113,20 @@ func (p *planner) writable() int {
 	return planShards
 }
 
+// writableShards is how many of the first of some shards one write stores at most, one at least.
+func writableShards(shards []*job.Shard) int {
+	size := 0
+	for n, s := range shards {
+		for i := range s.Executions {
+			size += len(s.Executions[i].Values)
+		}
+		if size > writableValues {
+			return max(1, n)
+		}
+	}
+	return len(shards)
+}
+
 // valuesOf reads what rows say of devices beside their ids: n values each.
 func valuesOf(devices []string, rows []json.RawMessage, n int) (map[string][]byte, error) {
 	if n == 0 {

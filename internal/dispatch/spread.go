@@ -63,8 +63,8 @@ func (s *supervision) spreadOut(ctx context.Context) error {
 		} else {
 			r.Count(u.Devices)
 		}
+		u.Counts = s.run.HandOut(u.Devices, u.Counts)
 		opened = append(opened, u)
-		s.run.Live = s.run.Live.Plus(job.CountsOf(job.Queued, job.NoReason, u.Devices))
 	}
 	if len(opened) == 0 {
 		return nil

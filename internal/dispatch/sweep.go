@@ -101,7 +101,7 @@ func (s *sweeper) leave(shard *job.Shard) int {
 // remove ends the devices of some shards that have left, and reports whether the run still wants that. Those of a shard that a worker
 // holds are being called, or about to be, and those of one that others keep writing may be: the next round looks at them again.
 func (s *sweeper) remove(ctx context.Context, numbers []int) (wanted bool, err error) {
-	for range sweepTries {
+	for try := 0; try < sweepTries; {
 		run, err := s.d.store.Run(ctx, s.runID)
 		if err != nil || run.Status != job.StatusRunning {
 			return false, err
@@ -110,17 +110,22 @@ func (s *sweeper) remove(ctx context.Context, numbers []int) (wanted bool, err e
 		if err != nil || len(early) == 0 {
 			return err == nil, err
 		}
+		n := writableShards(shardsOf(early))
 		gone := job.Counts{}
-		for _, shard := range early {
+		for _, shard := range early[:n] {
 			gone = gone.Plus(job.CountsOf(job.Removed, job.LeftTarget, shard.left))
 		}
 		run.Early = run.Early.Plus(gone)
-		err = s.d.store.Amend(ctx, run, shardsOf(early)...)
-		if err == nil {
-			s.plan.Rounds.Current.Removed += gone.Of(job.Removed)
-		}
-		if !errors.Is(err, job.ErrConflict) {
-			return err == nil, err
+		err = s.d.store.Amend(ctx, run, shardsOf(early[:n])...)
+		switch {
+		case err == nil:
+			if s.plan.Rounds.Current.Removed += gone.Of(job.Removed); n == len(early) {
+				return true, nil
+			}
+		case !errors.Is(err, job.ErrConflict):
+			return false, err
+		default:
+			try++
 		}
 	}
 	return true, nil

@@ -158,7 +158,7 @@ func (d *Dispatcher) call(ctx context.Context, w tablestore.Waits) (bool, error)
 	if err != nil && !errors.Is(err, job.ErrNotFound) {
 		return false, err
 	}
-	if err != nil || run.Status != job.StatusScheduled {
+	if err != nil || run.Status != job.StatusScheduled || run.Waiting == nil {
 		return false, d.store.Unlist(ctx, w)
 	}
 	return true, d.send(ctx, message{Kind: kindPlan, Run: w.RunID}, 0)

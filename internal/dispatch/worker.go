@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -70,10 +71,14 @@ func (w *worker) work(ctx context.Context, m message) error {
 	w.stop = stop
 	w.lapse = time.AfterFunc(w.safe(), stop) // whatever else waits for storage
 	defer w.lapse.Stop()
-	if err := w.hold(ctx, m.Probe); err != nil {
-		return err // the claim runs out, and so does what is held
-	}
 	defer w.letGo(ctx)
+	if err := w.hold(ctx, m.Probe); err != nil {
+		if w.op.once { // surely nobody was called
+			w.shard.Unmark()
+			return errors.Join(err, w.store(ctx))
+		}
+		return err // the claim runs out
+	}
 	if lost := w.keep(ctx, starting, m.Probe); lost != nil {
 		return w.orMerge(ctx, lost, m)
 	}

@@ -50,18 +50,22 @@ func AbortActions() []AbortAction { return []AbortAction{AbortCancel, AbortPause
 
 // Executed is the number of executions that ended after their device was called.
 func (c Counts) Executed() int {
-	return c.ByState[Succeeded] + c.ByState[Failed] + c.ByState[Rejected] + c.ByState[InDoubt] + c.calledTimedOut()
+	return c.ByState[Succeeded] + c.calledFailed() + c.ByState[Rejected] + c.ByState[InDoubt] + c.calledTimedOut()
 }
 
 func (c Counts) calledTimedOut() int {
-	return c.ByState[TimedOut] - c.ByReason[NotStarted] - c.ByReason[StartTimedOut]
+	return c.ByState[TimedOut] - c.ByReason[NotStarted] - c.ByReason[StartTimedOut] - c.ByReason[LocalTimeMissed]
+}
+
+func (c Counts) calledFailed() int {
+	return c.ByState[Failed] - c.ByReason[NoTimeZone] - c.ByReason[InvalidTimeZone]
 }
 
 // failures counts the executed ones that t stands for.
 func (c Counts) failures(t FailureType) int {
 	switch t {
 	case FailureFailed:
-		return c.ByState[Failed]
+		return c.calledFailed()
 	case FailureTimedOut:
 		return c.calledTimedOut()
 	case FailureRejected:

@@ -80,3 +80,16 @@ func criterion(threshold, more string) string {
 func twinJob(member string) []byte {
 	return []byte(`{"type":"scheduleUpdateTwin","updateTwin":{"tags":{"a":1}},"queryCondition":"*",` + member + `}`)
 }
+
+func TestDevicesThatWereNeverCalledMeetNoAbortCriterion(t *testing.T) {
+	t.Parallel()
+	abort := &job.Abort{Criteria: []job.AbortCriterion{{FailureType: job.FailureAll, ThresholdPercentage: 20, MinNumberOfExecutedDevices: 10, Action: job.AbortCancel}}}
+	for state, reasons := range map[job.ExecutionState][]job.Reason{
+		job.TimedOut: {job.LocalTimeMissed, job.StartTimedOut, job.NotStarted}, job.Failed: {job.NoTimeZone, job.InvalidTimeZone},
+	} {
+		for _, reason := range reasons {
+			require.Nil(t, abort.Met(job.CountsOf(state, reason, 10), job.Counts{}), "%v", reason)
+		}
+	}
+	require.NotNil(t, abort.Met(job.CountsOf(job.Failed, job.DeviceError, 10), job.Counts{}))
+}

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/schedule"
@@ -13,6 +14,8 @@ type DeviceList struct {
 	// From is the run whose rows are read, "" where the hub is asked; Shards is how many there are.
 	From   string `json:",omitempty"`
 	Shards int    `json:",omitempty"`
+	// Target is what the list was asked for: only a run of the same one may take it over.
+	Target string `json:",omitempty"`
 	// Complete says that the run has all devices of the list, so that later runs may take it over.
 	Complete bool `json:",omitempty"`
 }
@@ -23,14 +26,19 @@ func (l *DeviceList) Reused() bool { return l != nil && l.From != "" }
 // ListAge is how old the list was when the run started.
 func (r *Run) ListAge() time.Duration { return max(0, r.StartedAt.Sub(r.List.ListedAt)) }
 
-// LendsTo gives the list that a run which begins to select at now may take over from the run of p, one of the same job; nil when p is not
-// complete, or the list older than maxAge.
-func (p *Plan) LendsTo(now time.Time, maxAge schedule.Duration) *DeviceList {
+// ListTarget is what a list of devices at a hub is asked for: all that edits may change of it.
+func (d *Definition) ListTarget(hub string) string {
+	return fmt.Sprintf("%d at %q of %s", d.MaxDevices, hub, d.QueryCondition)
+}
+
+// LendsTo gives the list that a run with this target which begins to select at now may take over from the run of p, one of the same
+// job; nil when p is not complete, had another target, or the list is older than maxAge.
+func (p *Plan) LendsTo(target string, now time.Time, maxAge schedule.Duration) *DeviceList {
 	l := p.List
-	if l == nil || !l.Complete || now.Sub(l.ListedAt) > time.Duration(maxAge) {
+	if l == nil || !l.Complete || l.Target != target || now.Sub(l.ListedAt) > time.Duration(maxAge) {
 		return nil
 	}
-	return &DeviceList{RunID: l.RunID, ListedAt: l.ListedAt, From: p.RunID, Shards: p.Shards}
+	return &DeviceList{RunID: l.RunID, ListedAt: l.ListedAt, Target: target, From: p.RunID, Shards: p.Shards}
 }
 
 // listAge reads how old a list may be, 0 where every run asks the hub.

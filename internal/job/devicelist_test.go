@@ -34,12 +34,13 @@ func TestWhoMayShareAListOfDevices(t *testing.T) {
 
 func TestAListIsLentAsLongAsItIsYoungEnough(t *testing.T) {
 	t.Parallel()
-	plan := &job.Plan{RunID: "j.n.2", Shards: 3, List: &job.DeviceList{RunID: "j.n.1", ListedAt: now, From: "j.n.1", Shards: 3, Complete: true}}
+	plan := &job.Plan{RunID: "j.n.2", Shards: 3, List: &job.DeviceList{RunID: "j.n.1", ListedAt: now, Target: "t", From: "j.n.1", Shards: 3, Complete: true}}
 	hour := schedule.Duration(time.Hour)
-	require.Equal(t, &job.DeviceList{RunID: "j.n.1", ListedAt: now, From: "j.n.2", Shards: 3}, plan.LendsTo(now.Add(time.Hour), hour),
+	require.Equal(t, &job.DeviceList{RunID: "j.n.1", ListedAt: now, Target: "t", From: "j.n.2", Shards: 3}, plan.LendsTo("t", now.Add(time.Hour), hour),
 		"the age is that of the query")
-	require.Nil(t, plan.LendsTo(now.Add(time.Hour+1), hour))
+	require.Nil(t, plan.LendsTo("t", now.Add(time.Hour+1), hour))
+	require.Nil(t, plan.LendsTo("another", now, hour), "the target was edited")
 	plan.List.Complete = false
-	require.Nil(t, plan.LendsTo(now, hour), "a run that was cancelled may lack devices")
-	require.Nil(t, (&job.Plan{}).LendsTo(now, hour))
+	require.Nil(t, plan.LendsTo("t", now, hour), "a run that was cancelled may lack devices")
+	require.Nil(t, (&job.Plan{}).LendsTo("t", now, hour))
 }

@@ -266,3 +266,18 @@ func TestARecordReflectsItsRun(t *testing.T) {
 	require.Equal(t, now, rec.StartedAt)
 	require.Equal(t, 5, rec.Counts.Of(job.Queued))
 }
+
+func TestTheRestOfAShardEndsByWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	interrupted, held := job.Execution{DeviceID: "a"}, job.Execution{DeviceID: "b"}
+	interrupted.Begin(noon)
+	held.Held(noon.Add(time.Minute))
+	retried := job.Execution{DeviceID: "c"}
+	retried.Begin(noon)
+	retried.Wait(job.Outcome{State: job.Failed, Reason: job.DeviceOffline}, noon.Add(time.Minute))
+	s := job.Shard{Executions: []job.Execution{interrupted, held, retried}}
+	s.Interrupted()
+	s.Postpone(noon.Add(time.Hour))
+	s.EndRest(job.Outcome{State: job.Canceled, Reason: job.JobCanceled}, noon)
+	require.Equal(t, job.CountsOf(job.Canceled, job.JobCanceled, 2).Plus(job.CountsOf(job.Failed, job.DeviceOffline, 1)), job.Count(s.Executions))
+}

@@ -89,6 +89,11 @@ func (r Rerun) Definition(rec *Record, run *Run, ids []string) (Definition, erro
 	case len(ids) > MaxRerunDevices:
 		return Definition{}, Faults{{Field: "statuses", Rule: fmt.Sprintf("%d devices have ended so; a rerun takes at most %d", len(ids), MaxRerunDevices)}}
 	}
+	if localWindow(rec.MaintenanceWindow) {
+		return Definition{}, Faults{{
+			Field: "maintenanceWindow", Rule: `of the job is at each device's local time, which goes with no list of devices; copy the job with a queryCondition`,
+		}}
+	}
 	def := rec.Definition
 	def.JobID, def.StartTime, def.QueryCondition, def.DeviceIDs, def.Schedule = r.JobID, r.StartTime, "", ids, nil
 	def.Rollout = def.Rollout.ofList()

@@ -65,7 +65,7 @@ func (s *Shard) Ended() Counts {
 // its steps as unfinished.
 func (s *Shard) EndRest(o Outcome, now time.Time) {
 	for i := range s.Executions {
-		if e := &s.Executions[i]; e.Waiting() && e.Attempts > 0 {
+		if e := &s.Executions[i]; e.Waiting() && e.Attempts > 0 && e.Reason != NoReason && e.Reason != DeviceHeld {
 			e.End(e.last(), now)
 		} else {
 			e.End(e.unfinished(o), now)

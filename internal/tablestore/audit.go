@@ -131,11 +131,16 @@ func (s *Store) ForgetChanges(ctx context.Context, now time.Time, max int) error
 	return nil
 }
 
+// ofRun filters entries about a run, and about what it does at each of several hubs, whose ids have an @ and the hub behind it.
+func ofRun(id string) string {
+	return "(RunID eq " + quoted(id) + " or RunID ge " + quoted(id+"@") + " and RunID lt " + quoted(id+"A") + ")"
+}
+
 func (s *Store) forget(ctx context.Context, note entity) error {
 	b := newBatch()
 	prefix := rowTrail + note.text("JobID") + ":"
 	q := query{
-		partition: s.hub, from: prefix, to: after(prefix), filter: "RunID eq " + quoted(note.text("RunID")),
+		partition: s.hub, from: prefix, to: after(prefix), filter: ofRun(note.text("RunID")),
 		columns: "RowKey", max: forgetsAtOnce,
 	}
 	found := 0

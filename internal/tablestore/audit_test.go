@@ -138,12 +138,14 @@ func TestTheTrailOfADeletedJobIsForgotten(t *testing.T) {
 		at := noon.Add(time.Duration(life) * time.Hour)
 		require.NoError(t, w.CreateJob(t.Context(), rec, did(rec, job.ActionCreated, at)))
 		if life == 0 {
-			require.NoError(t, w.DeleteJob(t.Context(), w.become("j", job.StatusCancelled), at, did(rec, job.ActionDeleted, at)))
+			atHub := did(rec, job.ActionPaused, at.Add(time.Second))
+			atHub.RunID = job.HubRunID(rec.RunID, "plant-a")
+			require.NoError(t, w.DeleteJob(t.Context(), w.become("j", job.StatusCancelled), at, did(rec, job.ActionDeleted, at), atHub))
 		}
 	}
 	due := noon.Add(tablestore.AuditRetention)
 	require.NoError(t, w.ForgetChanges(t.Context(), due, 10))
-	require.Len(t, w.trail("j", 10), 3, "not yet")
+	require.Len(t, w.trail("j", 10), 4, "not yet")
 	require.NoError(t, w.ForgetChanges(t.Context(), due.Add(time.Millisecond), 10))
 	require.Equal(t, []string{"created j.1"}, w.trail("j", 10), "the second job of that id still exists")
 	require.Equal(t, []string{"created j.1"}, w.trail("", 10))

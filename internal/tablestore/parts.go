@@ -44,9 +44,15 @@ func (s *Store) SaveParts(ctx context.Context, plan *job.Plan, parts job.Parts) 
 // Heads gives what Grow wants to know of the shards from <= n < to of a run that holds devices apart.
 func (s *Store) Heads(ctx context.Context, runID string, from, to int) ([]Underway, error) {
 	heads := make([]Underway, 0, to-from)
-	q := query{partition: runID, from: numbered(rowShard, from), to: numbered(rowShard, to), columns: "RowKey,Devices,Part,AtOnce"}
+	q := query{partition: runID, from: numbered(rowShard, from), to: numbered(rowShard, to), columns: "RowKey,Devices,Part,AtOnce,Ended"}
 	err := s.runs.each(ctx, q, func(e entity) (bool, error) {
-		heads = append(heads, Underway{Number: from + len(heads), Devices: e.int("Devices"), Part: e.int("Part"), Limited: e.int("AtOnce") > 0})
+		u := Underway{Number: from + len(heads), Devices: e.int("Devices"), Part: e.int("Part"), Limited: e.int("AtOnce") > 0}
+		if e["Ended"] != nil {
+			if err := e.json("Ended", &u.Counts); err != nil {
+				return false, err
+			}
+		}
+		heads = append(heads, u)
 		return true, nil
 	})
 	if err == nil && len(heads) != to-from {

@@ -210,14 +210,15 @@ func (s *Store) RollUp(ctx context.Context, run *job.Run, done []Underway) error
 // ShardSizes gives the number of devices of the shards from <= n < to that were not opened yet, and counts those of them that have
 // ended without being called.
 func (s *Store) ShardSizes(ctx context.Context, runID string, from, to int) (sizes []int, ended []job.Counts, err error) {
-	removed, canceled := stateColumn(job.Removed), stateColumn(job.Canceled)
-	q := query{
-		partition: runID, from: numbered(rowShard, from), to: numbered(rowShard, to), columns: "RowKey,Devices," + removed + "," + canceled,
-	}
+	q := query{partition: runID, from: numbered(rowShard, from), to: numbered(rowShard, to), columns: "RowKey,Devices,Ended"}
 	err = s.runs.each(ctx, q, func(e entity) (bool, error) {
-		sizes = append(sizes, e.int("Devices"))
-		ended = append(ended, job.CountsOf(job.Removed, job.LeftTarget, e.int(removed)).
-			Plus(job.CountsOf(job.Canceled, job.ExecutionCanceled, e.int(canceled))))
+		var c job.Counts
+		if e["Ended"] != nil {
+			if err := e.json("Ended", &c); err != nil {
+				return false, err
+			}
+		}
+		sizes, ended = append(sizes, e.int("Devices")), append(ended, c)
 		return true, nil
 	})
 	if err == nil && len(sizes) != to-from {

@@ -213,7 +213,7 @@ func (s *Store) saveOccurrence(ctx context.Context, rec *job.Record, changes []j
 }
 
 // mostGoneRows is how many rows ForgetRuns changes for one run at most.
-const mostGoneRows = 4 + job.MaxHubs
+const mostGoneRows = 5 + job.MaxHubs
 
 // goneAtHubs notes that the rows of a run's runs at several hubs are to be deleted from now on.
 func (s *Store) goneAtHubs(b *batch, rec *job.Record, now time.Time) {
@@ -236,11 +236,13 @@ func (s *Store) ForgetRuns(ctx context.Context, series string, now time.Time, ma
 		if err := e.json("Data", run); err != nil {
 			return false, err
 		}
+		run.JobID = job.OwnerOf(run.RunID)
 		runs = append(runs, run.RunID)
 		gone := s.row(rowGone + run.RunID)
 		gone.putTime("After", now)
 		b.put(gone)
 		s.goneAtHubs(b, run, now)
+		s.forgetAfter(b, run, now)
 		b.remove(s.hub, e.row())
 		s.unkeep(b, run)
 		if !run.Owed.IsZero() {

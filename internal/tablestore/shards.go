@@ -54,6 +54,11 @@ func (s *Store) shardEntity(shard *job.Shard) (entity, error) {
 	}
 	e["Devices"] = len(shard.Executions)
 	e["Closed"] = shard.Closed
+	if ended := shard.Ended(); ended.Total() > 0 && !shard.Closed {
+		if err := e.putJSON("Ended", ended); err != nil {
+			return nil, err
+		}
+	}
 	if shard.Part > 0 {
 		e["Part"] = shard.Part
 	}
