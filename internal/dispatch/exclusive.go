@@ -96,7 +96,7 @@ func (w *worker) heldUntil() time.Time {
 }
 
 // holdOn renews what the slice holds after its claim was renewed. Should that fail the slice stops.
-func (w *worker) holdOn(ctx context.Context, now time.Time) {
+func (w *worker) holdOn(ctx context.Context) {
 	h := w.holds
 	if h == nil || len(h.held.Devices) == 0 || !h.held.Until.Before(w.heldUntil()) {
 		return

@@ -40,7 +40,7 @@ func (w *worker) flush(ctx context.Context, now time.Time) error {
 		return err
 	}
 	w.stored(ctx, s, rev, err)
-	w.holdOn(ctx, now)
+	w.holdOn(ctx)
 	return nil
 }
 

@@ -84,7 +84,7 @@ func TestADeviceCancelledBeforeItsShardOpensCountsOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(40)
-	w.hub.tag(func(n int) any { return "a" })
+	w.hub.tag(func(int) any { return "a" })
 	hold := make(chan struct{})
 	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
 		<-hold
