@@ -10,6 +10,12 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
+// impatient finds what died within a second.
+var impatient = Options{
+	Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
+	Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
+}
+
 // TestAProcessMayDieAtAnyRequest kills the process at its nth storage request, for every n that a run needs, and lets the
 // next one continue: the run ends, no device is lost, and only devices whose outcome was not stored are called again.
 func TestAProcessMayDieAtAnyRequest(t *testing.T) {

@@ -27,7 +27,7 @@ func TestTheGateHoldsItsCapacity(t *testing.T) {
 					t.Errorf("entered with %v, %v", wait, err)
 				}
 				most.Store(max(most.Load(), inside.Add(1)))
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(10 * time.Millisecond) // of synctest's clock, here and below: no real time passes
 				inside.Add(-1)
 				g.leave()
 			})

@@ -245,10 +245,7 @@ func TestAProcessMayDieAtAnyRequestOfAJobOverHubs(t *testing.T) {
 	for n := int64(1); n <= last; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
-			}, hubOf(70))
+			w := newWorld(t, impatient, hubOf(70))
 			w.hub.populate(70)
 			id := w.create(at(`"all"`))
 			w.current().left.Store(n)

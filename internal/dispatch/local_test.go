@@ -73,7 +73,7 @@ func pageByPage(t *testing.T, pages int64, stored func(w *world, n int64)) *worl
 	var asked, written atomic.Int64
 	w.hub.query = func(string) error {
 		for page := min(asked.Add(1), pages); written.Load() < page-1 && t.Context().Err() == nil; {
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // before it looks again
 		}
 		return nil
 	}

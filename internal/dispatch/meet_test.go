@@ -40,23 +40,13 @@ func TestARunWhoseWindowClosesGivesUpItsPlaceInTheRow(t *testing.T) {
 		_, err = w.current().d.Create(t.Context(), def, "", someone())
 		require.NoError(t, err)
 	}
-	waits := func(id string) {
-		w.run(func(ctx context.Context) bool {
-			rec, err := w.observer().Job(ctx, id)
-			if err != nil {
-				return false
-			}
-			run, err := w.observer().Run(ctx, rec.RunID)
-			return err == nil && run.Waiting != nil
-		})
-	}
 	create(prioritised("first", 5))
 	w.run(func(context.Context) bool { return w.hub.called("dev-0") == 1 })
 	create(`{"jobId":"windowed","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"deviceIds":["dev-0"],
 		"maintenanceWindow":{"cron":"0 1 * * *","duration":"PT2H"}}`)
-	waits("windowed")
+	w.run(w.waits("windowed"))
 	create(prioritised("other", 5))
-	waits("other")
+	w.run(w.waits("other"))
 	clock.jump(time.Hour + time.Minute) // the window closes
 	close(hold)
 	require.Equal(t, job.StatusCompleted, w.ended("other").Status)
@@ -157,7 +147,7 @@ func (o *once503) Do(r *http.Request) (*http.Response, error) {
 // One refused request of the row of what is held costs the shard's devices their calls.
 func TestWhatCannotBeHeldCostsNobodyHisOneCall(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond, Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond})
+	w := newWorld(t, impatient)
 	w.hub.populate(20)
 	client, err := aztables.NewServiceClientFromConnectionString(w.storage, &aztables.ClientOptions{ClientOptions: azcore.ClientOptions{Transport: &once503{}, Retry: policy.RetryOptions{MaxRetries: -1}}})
 	require.NoError(t, err)

@@ -159,10 +159,7 @@ func TestAPlannerOfPartsMayDieAtAnyRequest(t *testing.T) {
 	for n := int64(1); n <= last; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
-			})
+			w := newWorld(t, impatient)
 			w.hub.page = 3 // the values come in two pages
 			w.hub.populate(24)
 			w.hub.tag(fourSites)

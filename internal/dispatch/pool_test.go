@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -75,10 +74,7 @@ func TestAnOrderByChanceOutlivesDeathsAndLostTokens(t *testing.T) {
 	for n := int64(1); n <= 45; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
-			})
+			w := newWorld(t, impatient)
 			w.hub.page = 20
 			w.hub.populate(150)
 			w.hub.tag(func(i int) any { return float64(i % 50) })

@@ -139,10 +139,7 @@ func TestAProcessMayDieInARollout(t *testing.T) {
 	for n := int64(3); n <= 83; n += 10 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
-			})
+			w := newWorld(t, impatient)
 			w.hub.populate(devices)
 			id := w.create(careful(`{"maxConcurrency":40,"batches":[{"number":7},{"percentage":20},{}]}`, ""))
 			w.current().left.Store(n)

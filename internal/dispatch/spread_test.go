@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -111,10 +110,7 @@ func TestDevicesHeldApartSurviveDeaths(t *testing.T) {
 	for n := int64(1); n <= 50; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
-			})
+			w := newWorld(t, impatient)
 			w.queue.fast = true
 			w.hub.populate(24)
 			w.hub.tag(func(n int) any { return []any{"a", "b"}[n%2] })

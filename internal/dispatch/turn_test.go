@@ -22,6 +22,18 @@ func prioritised(id string, priority int) string {
 	return fmt.Sprintf(`{"jobId":%q,"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"deviceIds":["dev-0"],"priority":%d}`, id, priority)
 }
 
+// waits tells when the run of a job waits for its turn.
+func (w *world) waits(id string) func(context.Context) bool {
+	return func(ctx context.Context) bool {
+		rec, err := w.observer().Job(ctx, id)
+		if err != nil {
+			return false
+		}
+		run, err := w.observer().Run(ctx, rec.RunID)
+		return err == nil && run.Waiting != nil
+	}
+}
+
 // Runs beyond the limit wait, visibly, and begin by priority, then by age.
 func TestRunsWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
@@ -36,14 +48,7 @@ func TestRunsWaitForTheirTurn(t *testing.T) {
 	w.run(func(context.Context) bool { return w.hub.called("dev-0") == 1 })
 	for _, id := range []string{"second", "third", "urgent"} {
 		w.create(prioritised(id, map[string]int{"urgent": 9}[id]+map[string]int{"second": 5, "third": 5}[id]))
-		w.run(func(ctx context.Context) bool {
-			rec, err := w.observer().Job(ctx, id)
-			if err != nil {
-				return false
-			}
-			run, err := w.observer().Run(ctx, rec.RunID)
-			return err == nil && run.Waiting != nil
-		})
+		w.run(w.waits(id))
 		run := w.status(id)
 		require.Equal(t, job.StatusScheduled, run.Status)
 		require.Equal(t, 1, run.Waiting.Most)
@@ -85,19 +90,9 @@ func TestARunThatWaitsIsCancelled(t *testing.T) {
 	}
 	w.create(prioritised("first", 5))
 	w.run(func(context.Context) bool { return w.hub.called("dev-0") == 1 })
-	waits := func(id string) func(ctx context.Context) bool {
-		return func(ctx context.Context) bool {
-			rec, err := w.observer().Job(ctx, id)
-			if err != nil {
-				return false
-			}
-			run, err := w.observer().Run(ctx, rec.RunID)
-			return err == nil && run.Waiting != nil
-		}
-	}
 	for _, id := range []string{"urgent", "last"} {
 		w.create(prioritised(id, map[string]int{"urgent": 9, "last": 1}[id]))
-		w.run(waits(id))
+		w.run(w.waits(id))
 	}
 	_, _, err := w.current().d.Cancel(t.Context(), "urgent", someone())
 	require.NoError(t, err)
