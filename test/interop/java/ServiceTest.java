@@ -59,9 +59,9 @@ class ServiceTest extends Suite {
         until("the patch", () -> patches.stream().filter(p -> run.equals(p.get("run"))).findAny().orElse(null));
         assertThrows(IotHubPreconditionFailedException.class, () -> twins.patch(twin, stale));
 
-        TwinCollection reported = device.getTwin().getReportedProperties();
+        TwinCollection reported = answered(() -> device.getTwin(ANSWER_MILLISECONDS)).getReportedProperties();
         reported.put("run", run);
-        device.updateReportedProperties(reported);
+        answered(() -> device.updateReportedProperties(reported, ANSWER_MILLISECONDS));
         assertEquals(run, twins.get(DEVICE_ID).getReportedProperties().get("run"));
     }
 
