@@ -13,9 +13,11 @@ import (
 
 // The variables that name a deployment, in the environment and in dev.env.
 const (
-	urlVariable   = "FLEETJOBS_URL"
-	keyVariable   = "FLEETJOBS_KEY"
-	tokenVariable = "FLEETJOBS_TOKEN"
+	urlVariable = "FLEETJOBS_URL"
+	keyVariable = "FLEETJOBS_KEY"
+	// approverVariable is a second key, which 'fleetjobs dev' has; a person puts it in the place of the first.
+	approverVariable = "FLEETJOBS_APPROVER_KEY"
+	tokenVariable    = "FLEETJOBS_TOKEN"
 )
 
 // connection is the part of a command line that names the deployment.

@@ -26,10 +26,11 @@ real MQTT (simDevice is the first), and the app from dist/app in a local Functio
 missing or older than its sources. The first start on a machine downloads Azurite from npm.
 
 While it runs, .fleetjobs/dev.env in the current folder holds what other programs need: FLEETJOBS_URL and FLEETJOBS_KEY
-of the app, which the job commands find by themselves; FLEETJOBS_CONNECTION_STRING, with which IoT Hub's SDKs talk to the
-app, and FLEETJOBS_HTTPS_URL; IOTHUB_CONNECTION_STRING, IOTHUB_CA_FILE and IOTHUB_MQTT of the hub; and
-AZURE_STORAGE_CONNECTION_STRING. .fleetjobs/dev.log has what the parts say. Settings of the app that this environment holds
-count too, but not those of storage, hub, retention, events and telemetry.
+of the app, which the job commands find by themselves; FLEETJOBS_APPROVER_KEY, a second key, since who created a job cannot
+approve its batches; FLEETJOBS_CONNECTION_STRING, with which IoT Hub's SDKs talk to the app, and FLEETJOBS_HTTPS_URL;
+IOTHUB_CONNECTION_STRING, IOTHUB_CA_FILE and IOTHUB_MQTT of the hub; and AZURE_STORAGE_CONNECTION_STRING.
+.fleetjobs/dev.log has what the parts say. Settings of the app that this environment holds count too, but not those of
+storage, hub, retention, events and telemetry.
 
 Ctrl-C stops everything; a second one does so at once. No process is left behind, not even after kill -9.`,
 		example: `
@@ -47,7 +48,10 @@ fleetjobs dev --instances 2 --port 0 --https-port 0 --hub-port 0 --mqtt-port 0
 
 # in another terminal: the variables for any program
 set -a; . .fleetjobs/dev.env; set +a
-curl -H "x-functions-key: $FLEETJOBS_KEY" "$FLEETJOBS_URL/api/jobs"`,
+curl -H "x-functions-key: $FLEETJOBS_KEY" "$FLEETJOBS_URL/api/jobs"
+
+# as another caller than the one who created the job
+FLEETJOBS_KEY=$FLEETJOBS_APPROVER_KEY fleetjobs job approve careful --batch 2`,
 		make: func(m *Main) command { return &dev{m: m, fleet: fleetFlags{devices: 1000}} },
 	}
 }
@@ -167,6 +171,7 @@ func variables(s *devstack.Stack) []variable {
 	return []variable{
 		{urlVariable, s.URL},
 		{keyVariable, s.Key},
+		{approverVariable, s.ApproverKey},
 		{"FLEETJOBS_HTTPS_URL", s.TLSURL},
 		{"FLEETJOBS_CONNECTION_STRING", s.ConnectionString},
 		{"IOTHUB_CONNECTION_STRING", s.HubConnectionString},
@@ -211,6 +216,7 @@ func (c *dev) show(out io.Writer, s *devstack.Stack, connections []string) error
 	line("HTTP API", "%s/api/jobs", s.URL)
 	line("HTTPS", "%s, for IoT Hub's SDKs: see FLEETJOBS_CONNECTION_STRING", s.TLSURL)
 	line("key", "%s (header x-functions-key)", s.Key)
+	line("second key", "%s, of another caller: to approve batches", s.ApproverKey)
 	line("IoT hub", "https://%s, %s simulated", s.Hub.HostName(), devices(c.fleet.devices))
 	for _, h := range s.Further {
 		line(h.Name, "https://%s, %s simulated", h.Hub.HostName(), devices(c.fleet.devices))

@@ -113,7 +113,7 @@ func TestDevRunsUntilCtrlC(t *testing.T) {
 	t.Parallel()
 	p, variables := startDev(t)
 	names := []string{
-		"FLEETJOBS_URL", "FLEETJOBS_KEY", "IOTHUB_CONNECTION_STRING", "IOTHUB_CA_FILE", "IOTHUB_MQTT", "AZURE_STORAGE_CONNECTION_STRING",
+		"FLEETJOBS_URL", "FLEETJOBS_KEY", "FLEETJOBS_APPROVER_KEY", "IOTHUB_CONNECTION_STRING", "IOTHUB_CA_FILE", "IOTHUB_MQTT", "AZURE_STORAGE_CONNECTION_STRING",
 	}
 	file, err := os.ReadFile(filepath.Join(p.dir, ".fleetjobs", "dev.env"))
 	require.NoError(t, err)
@@ -127,6 +127,7 @@ func TestDevRunsUntilCtrlC(t *testing.T) {
 	w.env, w.Dir, w.Sleep = nil, p.dir, cli.Standard("test").Sleep
 	require.Equal(t, cli.ExitOK, w.run(t, "job", "create", "--id", "lock", "--method", "lockDoor", "--query", "*", "--watch"), w.errors.String())
 	require.Contains(t, w.out.String(), "succeeded  11\n")
+	requireTwoForAnApproval(t, w, variables)
 
 	children := p.children()
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
@@ -137,6 +138,27 @@ func TestDevRunsUntilCtrlC(t *testing.T) {
 	requireGone(t, children)
 	require.NoFileExists(t, filepath.Join(p.dir, ".fleetjobs", "dev.env"))
 	require.NoFileExists(t, variables["IOTHUB_CA_FILE"])
+}
+
+// requireTwoForAnApproval has a batch approved on dev, which the key that created the job cannot do and the second one can.
+func requireTwoForAnApproval(t *testing.T, w *world, variables map[string]string) {
+	t.Helper()
+	write(t, w, "careful.json", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"reboot"},"queryCondition":"*",
+		"rollout":{"batches":[{"number":2},{"gate":{"approval":true}}]}}`)
+	require.Equal(t, cli.ExitOK, w.run(t, "job", "create", "--id", "careful", "-f", "careful.json"), w.errors.String())
+	require.Eventually(t, func() bool {
+		w.out.Reset()
+		return w.run(t, "job", "show", "careful") == cli.ExitOK && strings.Contains(w.out.String(), "fleetjobs job approve careful --batch 2")
+	}, time.Minute, 100*time.Millisecond)
+	require.Equal(t, cli.ExitFailure, w.run(t, "job", "approve", "careful", "--batch", "2"))
+	require.Contains(t, w.errors.String(), "by somebody else than its creator")
+	w.env = map[string]string{"FLEETJOBS_KEY": variables["FLEETJOBS_APPROVER_KEY"]}
+	require.Equal(t, cli.ExitOK, w.run(t, "job", "approve", "careful", "--batch", "2", "--note", "looks good"), w.errors.String())
+	w.env = nil
+	require.Equal(t, cli.ExitOK, w.run(t, "job", "watch", "careful"), w.errors.String())
+	w.out.Reset()
+	require.Equal(t, cli.ExitOK, w.run(t, "job", "show", "careful"), w.errors.String())
+	require.Contains(t, w.out.String(), "11 succeeded")
 }
 
 func TestDevKilledLeavesNoProcess(t *testing.T) {

@@ -98,7 +98,12 @@ func jobApproveEntry() entry {
 		name: "job approve", args: "<job id>", summary: "approve the batch of a job that waits for it",
 		text: `
 By somebody else than the job's creator: another person or application, or another key. 'job show' tells which batch waits.`,
-		example: `fleetjobs job approve reboot-42 --batch 2 --note "no complaints since yesterday"`,
+		example: `
+fleetjobs job approve reboot-42 --batch 2 --note "no complaints since yesterday"
+
+# with the second key of 'fleetjobs dev', for a job that was created with its first
+set -a; . .fleetjobs/dev.env; set +a
+FLEETJOBS_KEY=$FLEETJOBS_APPROVER_KEY fleetjobs job approve reboot-42 --batch 2`,
 		make: func(m *Main) command {
 			c := &jobApprove{}
 			c.jobHold = newJobHold(m, "job approve", func(api *client.Client, ctx context.Context, id, remark string) (*client.Job, error) {

@@ -68,6 +68,7 @@ func TestSettingsThatAreTaken(t *testing.T) {
 		"FLEETJOBS_MAX_CALLS_IN_FLIGHT=10000",
 		"FLEETJOBS_EASY_AUTH=true", "FLEETJOBS_REQUIRE_ROLES=true",
 		"FLEETJOBS_URL=http://localhost:7071", "FLEETJOBS_KEY=k", "FLEETJOBS_TOKEN=t", // of a client in the same shell
+		"FLEETJOBS_APPROVER_KEY=a", "FLEETJOBS_HTTPS_URL=https://localhost:7443", "FLEETJOBS_CONNECTION_STRING=HostName=localhost",
 	})
 	require.NoError(t, err)
 	require.Equal(t, "https://jobs.example.com/base", got.PublicURL)

@@ -14,10 +14,14 @@ import (
 
 const prefix = "FLEETJOBS_"
 
-// clientSettings belong to programs that call fleetjobs. A developer's shell
-// may hand them down to the handler, which has no use for them.
+// clientSettings belong to programs that call fleetjobs; most stand in the
+// dev.env of `fleetjobs dev`. A developer's shell may hand them down to the
+// handler, which has no use for them.
 func clientSettings() []string {
-	return []string{"FLEETJOBS_AZURITE_DIR", "FLEETJOBS_KEY", "FLEETJOBS_TOKEN", "FLEETJOBS_URL"}
+	return []string{
+		"FLEETJOBS_APPROVER_KEY", "FLEETJOBS_AZURITE_DIR", "FLEETJOBS_CONNECTION_STRING", "FLEETJOBS_HTTPS_URL", "FLEETJOBS_KEY",
+		"FLEETJOBS_TOKEN", "FLEETJOBS_URL",
+	}
 }
 
 // Load reads the settings from environ, a list of "name=value" as

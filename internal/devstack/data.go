@@ -49,6 +49,7 @@ func (s *Stack) prepareData(context.Context) error {
 	}
 	s.keys = localhost.Keys{
 		Master: base64.RawURLEncoding.EncodeToString(key("master key")), Host: base64.RawURLEncoding.EncodeToString(key("host key")),
+		Further: []string{base64.RawURLEncoding.EncodeToString(key("approver's host key"))},
 	}
 	s.policyKey = base64.StdEncoding.EncodeToString(key("policy key"))
 	return nil

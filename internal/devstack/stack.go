@@ -18,6 +18,8 @@ import (
 type Stack struct {
 	// URL is the address of the HTTP API, such as http://127.0.0.1:7071, Key its host key.
 	URL, Key string
+	// ApproverKey is a second host key: another caller than Key, who may approve what that one created.
+	ApproverKey string
 	// TLSURL is the same by HTTPS, under the hub's certificate: https://127.0.0.1:7443.
 	TLSURL string
 	// ConnectionString is for clients of IoT Hub's API that are to talk to the app by HTTPS; of the policy iothubowner.
@@ -133,7 +135,7 @@ func (s *Stack) startHost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Host, s.keys, s.Key = host, host.Keys(), host.HostKey()
+	s.Host, s.keys, s.Key, s.ApproverKey = host, host.Keys(), host.HostKey(), host.Keys().Further[0]
 	s.closers = append(s.closers, host.Close)
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()

@@ -19,6 +19,8 @@ type Keys struct {
 	Master string
 	// Host is the default host key: it opens every function of level function.
 	Host string
+	// Further are more host keys, which open the same.
+	Further []string
 	// Functions holds the key of each function, by function name: it opens that function only.
 	Functions map[string]string
 }
@@ -31,7 +33,7 @@ func (k Keys) complete(functions []*function) Keys {
 		}
 		return key
 	}
-	full := Keys{Master: orNew(k.Master), Host: orNew(k.Host), Functions: map[string]string{}}
+	full := Keys{Master: orNew(k.Master), Host: orNew(k.Host), Further: k.Further, Functions: map[string]string{}}
 	for _, fn := range functions {
 		full.Functions[fn.name] = orNew(k.Functions[fn.name])
 	}
@@ -53,7 +55,7 @@ func (k Keys) opens(key, level, functionName string) bool {
 	case levelAnonymous:
 		return true
 	case levelFunction:
-		candidates = append(candidates, k.Host, k.Functions[functionName])
+		candidates = append(append(candidates, k.Host, k.Functions[functionName]), k.Further...)
 	}
 	opened := false
 	for _, candidate := range candidates {

@@ -69,7 +69,7 @@ func TestRoutingAndKeys(t *testing.T) {
 		"Off/function.json":   httpFunction("off", "anonymous"),
 	}, "AzureWebJobs.Off.Disabled=true")
 	a.options.EnforceKeys = true
-	a.options.Keys = Keys{Master: "master", Host: "host", Functions: map[string]string{"Keyed": "own", "Admin": "admin"}}
+	a.options.Keys = Keys{Master: "master", Host: "host", Further: []string{"second"}, Functions: map[string]string{"Keyed": "own", "Admin": "admin"}}
 	h := a.start(t)
 	require.Equal(t, "host", h.HostKey())
 	require.NotEmpty(t, h.Keys().Functions["Open"], "missing keys are made up")
@@ -85,12 +85,14 @@ func TestRoutingAndKeys(t *testing.T) {
 		{"GET", "/off", "", 404},
 		{"GET", "/Keyed?code=own", "", 200},
 		{"GET", "/keyed?code=host", "", 200},
+		{"GET", "/keyed?code=second", "", 200},
 		{"GET", "/keyed?code=master", "", 200},
 		{"GET", "/keyed", "x-functions-key: own", 200},
 		{"GET", "/keyed?code=own", "x-functions-key: wrong", 401},
 		{"GET", "/keyed?code=admin", "", 401},
 		{"GET", "/keyed", "", 401},
 		{"GET", "/secret?code=host", "", 401},
+		{"GET", "/secret?code=second", "", 401},
 		{"GET", "/secret?code=admin", "", 401},
 		{"GET", "/secret?code=master", "", 200},
 		{"GET", "/admin/host/ping", "", 200},
