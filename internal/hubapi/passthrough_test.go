@@ -99,6 +99,9 @@ func TestPermissionsOfPassThrough(t *testing.T) {
 		{"GET /twins/%2e%2e/devices", unknown, unknown, unknown},
 		{"GET /twins/a%2Fb", unknown, unknown, unknown},
 		{"GET /twins//d", unknown, unknown, unknown},
+		{"GET /devices/?top=3", refused, passed, passed}, // as the SDK for .NET has it
+		{"POST /devices/", refused, refused, passed},
+		{"GET /devices//", unknown, unknown, unknown},
 		{"GET /$sim/stats", unknown, unknown, unknown},
 		{"GET /jobs/v2/j", http.StatusOK, refused, http.StatusOK},
 		{"GET /jobs/v2/query", http.StatusOK, refused, http.StatusOK},

@@ -68,9 +68,11 @@ func (h *handler) jobRoute(r *http.Request, rest []string) (endpoint, string, er
 }
 
 // split gives the segments of an escaped path, each decoded once. Segments that somebody on the way may resolve or read as
-// others are refused: what is admitted here must be what the hub acts on.
+// others are refused: what is admitted here must be what the hub acts on. One slash may end a path: the SDK for .NET sends
+// /devices/ where others send /devices
+// (https://github.com/Azure/azure-iot-sdk-csharp/blob/main/iothub/service/src/HttpRegistryManager.cs).
 func split(escaped string) ([]string, bool) {
-	segments := strings.Split(strings.TrimPrefix(escaped, "/"), "/")
+	segments := strings.Split(strings.TrimSuffix(strings.TrimPrefix(escaped, "/"), "/"), "/")
 	for i, s := range segments {
 		decoded, err := url.PathUnescape(s)
 		if err != nil || decoded == "" || decoded == "." || decoded == ".." || strings.ContainsAny(decoded, `/\`) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -81,7 +82,7 @@ func (g *gate) allows(r *http.Request, needed permission) bool {
 // admits decides about a device that connects with a token of its own key or of a policy, and says until when.
 func (g *gate) admits(device *registry.Device, password string) (expiry time.Time, ok bool) {
 	token, err := sas.Parse(password)
-	if err != nil || !g.isHost(token.Host) || !token.Covers("/devices/"+device.ID()) || !time.Now().Before(token.Expiry) {
+	if err != nil || !g.isHost(token.Host) || !coversDevice(token, device.ID()) || !time.Now().Before(token.Expiry) {
 		return time.Time{}, false
 	}
 	if token.Policy != "" {
@@ -95,6 +96,18 @@ func (g *gate) admits(device *registry.Device, password string) (expiry time.Tim
 		}
 	}
 	return time.Time{}, false
+}
+
+// coversDevice reports whether a token is good for a device. The SDK for .NET escapes the id before it escapes the resource that
+// the id is part of, so that it stands there escaped twice
+// (https://github.com/Azure/azure-iot-sdk-csharp/blob/main/iothub/device/src/DeviceAuthenticationWithSakRefresh.cs).
+func coversDevice(token sas.Token, id string) bool {
+	if token.Covers("/devices/" + id) {
+		return true
+	}
+	path, err := url.PathUnescape(token.Path)
+	token.Path = path
+	return err == nil && token.Covers("/devices/"+id)
 }
 
 func (g *gate) lookup(header string) (grant, bool) {

@@ -29,6 +29,7 @@ type mqttDevice struct {
 type dialOptions struct {
 	id, user, password string
 	keepSession        bool
+	will               string // topic
 }
 
 func (h *hub) dial(opt dialOptions) (*mqttDevice, error) {
@@ -42,11 +43,15 @@ func (h *hub) dial(opt dialOptions) (*mqttDevice, error) {
 	roots := x509.NewCertPool()
 	require.True(h.t, roots.AppendCertsFromPEM(h.CAPEM()))
 	d := &mqttDevice{t: h.t, got: make(chan mqtt.Message, 1000), lost: make(chan error, 1)}
-	d.Client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tls://" + h.MQTTAddr()).
+	client := mqtt.NewClientOptions().AddBroker("tls://" + h.MQTTAddr()).
 		SetTLSConfig(&tls.Config{RootCAs: roots}).SetProtocolVersion(4).SetAutoReconnect(false).
 		SetClientID(opt.id).SetUsername(opt.user).SetPassword(opt.password).SetCleanSession(!opt.keepSession).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { d.got <- m }).
-		SetConnectionLostHandler(func(_ mqtt.Client, err error) { d.lost <- err }))
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { d.lost <- err })
+	if opt.will != "" {
+		client.SetWill(opt.will, "gone", 1, false)
+	}
+	d.Client = mqtt.NewClient(client)
 	h.t.Cleanup(func() { d.Disconnect(0) })
 	token := d.Connect()
 	require.True(h.t, token.WaitTimeout(10*time.Second))
@@ -288,7 +293,8 @@ func TestKeptSessionsKeepTheirSubscriptions(t *testing.T) {
 
 func TestWhoMayConnect(t *testing.T) {
 	t.Parallel()
-	h := start(t, outside("d", "e", "off"))
+	const mac = "00:1b(2)"
+	h := start(t, outside("d", "e", "off", mac))
 	h.do("PUT", "/devices/off", `{"status":"disabled"}`, "If-Match", "*")
 	hour := time.Now().Add(time.Hour)
 	key := h.deviceKey("d")
@@ -311,6 +317,8 @@ func TestWhoMayConnect(t *testing.T) {
 		"another's name":     {dialOptions{id: "d", user: "localhost/e/?api-version=2021-04-12"}, false},
 		"expired":            {dialOptions{id: "d", password: sas.New("localhost/devices/d", "", key, time.Now().Add(-time.Minute))}, false},
 		"no token":           {dialOptions{id: "d", password: "secret"}, false},
+		"escaped twice":      {dialOptions{id: mac, password: sas.New("localhost/devices/00%3A1b(2)", "", h.deviceKey(mac), hour)}, true},
+		"of another, twice":  {dialOptions{id: "d", password: sas.New("localhost/devices/%2564", "", key, hour)}, false},
 		"unknown":            {dialOptions{id: "x", password: sas.New("localhost/devices/x", "", key, hour)}, false},
 		"disabled":           {dialOptions{id: "off", password: offKey}, false},
 	} {
@@ -347,6 +355,16 @@ func TestHubEndsConnections(t *testing.T) {
 	topic.requireLost()
 
 	expiring.requireLost()
+}
+
+func TestAWillIsAMessageOfTheDevice(t *testing.T) {
+	t.Parallel()
+	h := start(t, outside("d"))
+	d, err := h.dial(dialOptions{id: "d", will: "devices/d/messages/events/"})
+	require.NoError(t, err)
+	h.do("PUT", "/devices/d", `{"status":"disabled"}`, "If-Match", "*")
+	d.requireLost()
+	require.Eventually(t, func() bool { return h.Stats().DeviceMessages == 1 }, 10*time.Second, 10*time.Millisecond)
 }
 
 func TestSubscriptionsThatTheHubHasNot(t *testing.T) {

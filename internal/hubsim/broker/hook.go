@@ -27,7 +27,7 @@ func (h *hook) ID() string { return "iothub" }
 func (h *hook) Provides(event byte) bool {
 	switch event {
 	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnSessionEstablished,
-		mqtt.OnDisconnect, mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnPublish:
+		mqtt.OnDisconnect, mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnPublish, mqtt.OnWillSent:
 		return true
 	}
 	return false
@@ -154,4 +154,12 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		return pk, packets.ErrRejectPacket
 	}
 	return pk, packets.CodeSuccessIgnore
+}
+
+// OnWillSent implements mqtt.Hook: the will of a device that went without a DISCONNECT is a message of the device
+// (https://learn.microsoft.com/azure/iot/iot-mqtt-connect-to-iot-hub).
+func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
+	if parseTopic(pk.TopicName, cl.ID).request == telemetry {
+		h.broker.opt.OnMessage()
+	}
 }
