@@ -29,8 +29,8 @@ While it runs, .fleetjobs/dev.env in the current folder holds what other program
 of the app, which the job commands find by themselves; FLEETJOBS_APPROVER_KEY, a second key, since who created a job cannot
 approve its batches; FLEETJOBS_CONNECTION_STRING, with which IoT Hub's SDKs talk to the app, and FLEETJOBS_HTTPS_URL;
 IOTHUB_CONNECTION_STRING, IOTHUB_CA_FILE and IOTHUB_MQTT of the hub; and AZURE_STORAGE_CONNECTION_STRING.
-.fleetjobs/dev.log has what the parts say. Settings of the app that this environment holds count too, but not those of
-storage, hub, retention, events and telemetry.
+.fleetjobs/dev.log has what the parts say. App settings that this environment holds count too, but not those of storage, hub,
+retention, events and telemetry, which --setting gives (docs/environment.md has all of them).
 
 Ctrl-C stops everything; a second one does so at once. No process is left behind, not even after kill -9.`,
 		example: `
@@ -42,6 +42,9 @@ fleetjobs dev --data .fleetjobs/data
 
 # two hubs, for jobs with --hub hub-1 --hub hub-2, or --hub all
 fleetjobs dev --hubs 2
+
+# ended jobs go after two hours, into Azurite's blobs
+fleetjobs dev --setting FLEETJOBS_RETENTION=PT2H --setting FLEETJOBS_EXPORT_CONTAINER=ended-jobs
 
 # two handler processes behind one address, all ports free ones
 fleetjobs dev --instances 2 --port 0 --https-port 0 --hub-port 0 --mqtt-port 0
@@ -63,6 +66,7 @@ type dev struct {
 	mqttDevices   int
 	outside       stringList
 	origins       stringList
+	settings      stringList
 	port          int
 	tlsPort       int
 	hubPort       int
@@ -87,6 +91,7 @@ func (c *dev) flags(fs *flag.FlagSet) {
 	fs.IntVar(&c.mqttDevices, "mqtt-devices", 1, "how `many` devices speak real MQTT: simDevice, simDevice-2, ...")
 	fs.Var(&c.outside, "device", "`id` of a device to register that connects from outside, as 'fleetjobs device' does; may be repeated")
 	fs.Var(&c.origins, "cors", "`origin` of web pages that may call the API, such as http://localhost:5173; may be repeated")
+	fs.Var(&c.settings, "setting", "`NAME=VALUE` of an app setting, instead of what dev and this environment say; may be repeated")
 	fs.IntVar(&c.port, "port", apiPort, "`port` of the HTTP API, 0 for a free one")
 	fs.IntVar(&c.tlsPort, "https-port", tlsPort, "`port` of the same API by HTTPS, 0 for a free one")
 	fs.IntVar(&c.hubPort, "hub-port", hubPort, "`port` of the hub's HTTPS, 0 for a free one")
@@ -103,6 +108,10 @@ func (c *dev) run(ctx context.Context, args []string) (err error) {
 	if err := errors.Join(noArgs("dev", args), c.fleet.check(), c.tier.check()); err != nil {
 		return err
 	}
+	settings, err := appSettings(c.settings)
+	if err != nil {
+		return err
+	}
 	logPath := filepath.Join(c.m.Dir, devLogPath)
 	log, err := c.m.openLog(logPath, c.verbose)
 	if err != nil {
@@ -111,6 +120,7 @@ func (c *dev) run(ctx context.Context, args []string) (err error) {
 	defer func() { err = errors.Join(err, log.Close()) }()
 	out := &lockedWriter{write: c.m.Stdout.Write}
 	options := c.options(log)
+	options.SettingsOverrides = settings
 	if !c.json {
 		options.Progress, options.DeviceOutput = out, out
 	}

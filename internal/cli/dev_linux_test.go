@@ -102,7 +102,8 @@ func requireGone(t *testing.T, pids []int) {
 
 func startDev(t *testing.T) (*program, map[string]string) {
 	t.Helper()
-	p := start(t, "dev", "--json", "--devices", "10", "--port", "0", "--https-port", "0", "--hub-port", "0", "--mqtt-port", "0", "--instances", "2")
+	p := start(t, "dev", "--json", "--devices", "10", "--port", "0", "--https-port", "0", "--hub-port", "0", "--mqtt-port", "0", "--instances", "2",
+		"--setting", "FLEETJOBS_HUB_NAME=plant")
 	var variables map[string]string
 	require.NoError(t, json.Unmarshal([]byte(p.line()), &variables))
 	require.Len(t, p.children(), 4, "two handlers, two of Azurite")
@@ -122,10 +123,10 @@ func TestDevRunsUntilCtrlC(t *testing.T) {
 		require.Contains(t, string(file), name+"='"+variables[name]+"'\n")
 	}
 
-	// The job commands in the same folder find it.
+	// The job commands in the same folder find it, and the app has the setting.
 	w := setup(t)
 	w.env, w.Dir, w.Sleep = nil, p.dir, cli.Standard("test").Sleep
-	require.Equal(t, cli.ExitOK, w.run(t, "job", "create", "--id", "lock", "--method", "lockDoor", "--query", "*", "--watch"), w.errors.String())
+	require.Equal(t, cli.ExitOK, w.run(t, "job", "create", "--id", "lock", "--hub", "plant", "--method", "lockDoor", "--query", "*", "--watch"), w.errors.String())
 	require.Contains(t, w.out.String(), "succeeded  11\n")
 	requireTwoForAnApproval(t, w, variables)
 

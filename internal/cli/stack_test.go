@@ -15,23 +15,35 @@ import (
 func TestStackCommandsRefuseWithAHint(t *testing.T) {
 	t.Parallel()
 	for line, text := range map[string]string{
-		"dev --offline 2":                "--offline 2 is no share",
-		"dev --offline 0.5 --fail 0.6":   "add up to 1.1",
-		"hub --devices -1":               "--devices -1 is too small",
-		"hub --latency soon":             "invalid value \"soon\"",
-		"hub --tier S9":                  "reading the tier",
-		"dev --tier S1 --units 0":        "--units 0 is out of range",
-		"dev --units 2":                  "--units and --quota belong to a tier",
-		"hub --time-scale 0":             "--time-scale 0 is no scale",
-		"demo now":                       `"now" is too much`,
-		"device":                         "the device's connection string is missing",
-		"dev --mqtt-devcies 2":           "did you mean --mqtt-devices?",
-		"dev --latency lognormal(80ms,)": "invalid value",
+		"dev --offline 2":                         "--offline 2 is no share",
+		"dev --offline 0.5 --fail 0.6":            "add up to 1.1",
+		"hub --devices -1":                        "--devices -1 is too small",
+		"hub --latency soon":                      "invalid value \"soon\"",
+		"hub --tier S9":                           "reading the tier",
+		"dev --tier S1 --units 0":                 "--units 0 is out of range",
+		"dev --units 2":                           "--units and --quota belong to a tier",
+		"hub --time-scale 0":                      "--time-scale 0 is no scale",
+		"demo now":                                `"now" is too much`,
+		"device":                                  "the device's connection string is missing",
+		"dev --mqtt-devcies 2":                    "did you mean --mqtt-devices?",
+		"dev --latency lognormal(80ms,)":          "invalid value",
+		"dev --setting FLEETJOBS_RETENTOIN=PT2H":  "did you mean FLEETJOBS_RETENTION?",
+		"dev --setting iothub_connection_string=": "did you mean IOTHUB_CONNECTION_STRING?",
+		"dev --setting PATH=x":                    "docs/environment.md lists them",
+		"dev --setting FLEETJOBS_RETENTION":       "--setting FLEETJOBS_RETENTION has no value",
 	} {
 		w := setup(t)
 		require.Equal(t, cli.ExitUsage, w.run(t, strings.Fields(line)...), line)
 		require.Contains(t, w.errors.String(), text, line)
 	}
+}
+
+func TestAFaultyAppSettingIsNotPrinted(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	require.Equal(t, cli.ExitUsage, w.run(t, "dev", "--setting", "FLEETJOBS_CALLBACK_KEY=whsec_c2VjcmV0"))
+	require.Contains(t, w.errors.String(), "did you mean FLEETJOBS_CALLBACK_KEYS?")
+	require.NotContains(t, w.errors.String(), "c2VjcmV0")
 }
 
 func TestTakenPort(t *testing.T) {

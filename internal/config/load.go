@@ -119,15 +119,18 @@ func (f *faults) unknown(settings map[string]string) {
 
 // ownNames returns the names of the settings that have our prefix.
 func ownNames() []string {
+	return slices.DeleteFunc(Names(), func(name string) bool { return !strings.HasPrefix(name, prefix) })
+}
+
+// Names returns the names of all settings that the handler reads, sorted.
+func Names() []string {
 	params, err := env.GetFieldParams(&Config{})
 	if err != nil {
 		return nil // cannot be: Config is a struct
 	}
-	var names []string
-	for _, p := range params {
-		if strings.HasPrefix(p.Key, prefix) {
-			names = append(names, p.Key)
-		}
+	names := make([]string, len(params))
+	for i, p := range params {
+		names[i] = p.Key
 	}
 	slices.Sort(names)
 	return names
