@@ -2,13 +2,12 @@ package interop
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -20,14 +19,17 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/hubsim/sas"
 )
 
-// dotnet is the JobClient of Microsoft.Azure.Devices as it looks on the wire. The SDK for .NET itself is on NuGet alone, which our
-// machines do not reach: requests, and what answers must have so that it can read them, are written after its source
-// (https://github.com/Azure/azure-iot-sdk-csharp/tree/main/iothub/service/src/JobClient).
+// dotnet is a service client of Microsoft.Azure.Devices as it looks on the wire. The SDK for .NET itself is on NuGet alone, which
+// our machines do not reach: requests, and what answers must have so that it can read them, are written after its source, here
+// that of JobClient (https://github.com/Azure/azure-iot-sdk-csharp/tree/main/iothub/service/src/JobClient).
 type dotnet struct {
 	t          *testing.T
 	http       *http.Client
 	base, auth string
 }
+
+// dotnetVersion is the query of most requests.
+const dotnetVersion = "?api-version=2021-04-12"
 
 // dotnetJob is what the SDK reads of a job. It refuses a job without type, and words that its enumerations have not.
 type dotnetJob struct {
@@ -61,31 +63,78 @@ func (j dotnetJob) valid() error {
 	return nil
 }
 
-// send makes one request, and reads the answer into what into points to.
-func (d dotnet) send(method, path, body string, into any) http.Header {
+// dotnetAnswer is an answer with what its body was.
+type dotnetAnswer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// exchange makes one request, with the headers of
+// https://github.com/Azure/azure-iot-sdk-csharp/blob/main/common/src/service/HttpClientHelper.cs: UserAgent is how .NET prints the
+// name of the header that it means.
+func (d dotnet) exchange(method, path, body string, header ...string) dotnetAnswer {
 	d.t.Helper()
-	r, err := http.NewRequestWithContext(d.t.Context(), method, d.base+path, strings.NewReader(body))
+	answer, err := d.try(method, path, body, header...)
 	require.NoError(d.t, err)
+	return answer
+}
+
+func (d dotnet) try(method, path, body string, header ...string) (dotnetAnswer, error) {
+	r, err := http.NewRequestWithContext(d.t.Context(), method, d.base+path, strings.NewReader(body))
+	if err != nil {
+		return dotnetAnswer{}, err
+	}
 	r.Header = http.Header{
-		"Authorization": {d.auth}, "Accept": {"application/json"}, "User-Agent": {"Microsoft.Azure.Devices/1.39.0 (.NET 8.0.0; Linux; X64)"},
+		"Authorization": {d.auth}, "Accept": {"application/json"}, "User-Agent": nil,
+		"UserAgent": {"Microsoft.Azure.Devices/1.39.0 (.NET 8.0.0; Linux; X64)"},
 	}
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	response, err := d.http.Do(r)
-	require.NoError(d.t, err)
+	if err != nil {
+		return dotnetAnswer{}, err
+	}
 	text, err := io.ReadAll(response.Body)
-	require.NoError(d.t, err)
-	require.NoError(d.t, response.Body.Close())
-	require.Equal(d.t, http.StatusOK, response.StatusCode, "%s", text)
-	require.NoError(d.t, json.Unmarshal(text, into), "%s", text)
-	return response.Header
+	return dotnetAnswer{response.StatusCode, response.Header, text}, errors.Join(err, response.Body.Close())
+}
+
+// send makes one request, and reads the answer into what into points to.
+func (d dotnet) send(method, path, body string, into any, header ...string) http.Header {
+	d.t.Helper()
+	answer := d.exchange(method, path, body, header...)
+	require.Equal(d.t, http.StatusOK, answer.status, "%s", answer.body)
+	require.NoError(d.t, json.Unmarshal(answer.body, into), "%s", answer.body)
+	return answer.header
+}
+
+type dotnetRefusal struct {
+	status int
+	word   string
+}
+
+// refused makes a request that must fail. Which exception the SDK throws follows from status alone, its code from a word that
+// must stand in the message and in a header
+// (https://github.com/Azure/azure-iot-sdk-csharp/blob/main/common/src/service/ExceptionHandlingHelper.cs).
+func (d dotnet) refused(want dotnetRefusal, method, path, body string, header ...string) {
+	d.t.Helper()
+	answer := d.exchange(method, path, body, header...)
+	require.Equal(d.t, want.status, answer.status, "%s", answer.body)
+	var envelope struct{ Message string }
+	require.NoError(d.t, json.Unmarshal(answer.body, &envelope), "%s", answer.body)
+	first, _, _ := strings.Cut(envelope.Message, ";")
+	require.Equal(d.t, "ErrorCode:"+want.word, first)
+	require.Equal(d.t, want.word, answer.header.Get("iothub-errorcode"))
 }
 
 func (d dotnet) job(method, path, body string) dotnetJob {
 	d.t.Helper()
 	var job dotnetJob
-	d.send(method, path+"?api-version=2021-04-12", body, &job)
+	d.send(method, path+dotnetVersion, body, &job)
 	require.NoError(d.t, job.valid())
 	return job
 }
@@ -100,16 +149,19 @@ func (d dotnet) ended(id string) dotnetJob {
 	return job
 }
 
-// dotNet is the suite of the JobClient for .NET.
-func (w *world) dotNet(t *testing.T, s server) {
-	client := w.dotnet(t, s)
-	run := func(name string, test func(t *testing.T, d dotnet)) {
-		t.Run(name, func(t *testing.T) {
-			d := client
-			d.t = t
-			test(t, d)
-		})
-	}
+// run runs a test with the client.
+func (d dotnet) run(name string, test func(t *testing.T, d dotnet)) {
+	client := d
+	d.t.Run(name, func(t *testing.T) {
+		d := client
+		d.t = t
+		test(t, d)
+	})
+}
+
+// dotnetJobs is the suite of the JobClient for .NET.
+func (w *world) dotnetJobs(t *testing.T, s server) {
+	run := w.dotnet(t, s).run
 	newID := func() string { return "net-" + uuid.NewString() }
 	start := func(ahead time.Duration) string {
 		return time.Now().Add(ahead).UTC().Format("2006-01-02T15:04:05.0000000Z")
@@ -152,26 +204,40 @@ func (w *world) dotNet(t *testing.T, s server) {
 	run("an unknown job", func(t *testing.T, d dotnet) {
 		require.Equal(t, "unknown", d.job(http.MethodGet, "/jobs/v2/"+newID(), "").Status)
 	})
+	run("an id is taken once", func(_ *testing.T, d dotnet) {
+		id := newID()
+		body := `{"jobId":"` + id + `","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"lockDoor","payload":null},"queryCondition":"deviceId = 'dev-000001'"}`
+		d.job(http.MethodPut, "/jobs/v2/"+id, body)
+		d.refused(dotnetRefusal{http.StatusConflict, "JobAlreadyExists"}, http.MethodPut, "/jobs/v2/"+id+dotnetVersion, body)
+	})
 }
 
 // dotnet makes the client from a connection string, as the SDK signs: the host in small letters, the policy last.
 func (w *world) dotnet(t *testing.T, s server) dotnet {
 	t.Helper()
-	part := map[string]string{}
-	for field := range strings.SplitSeq(s.connection, ";") {
-		name, value, _ := strings.Cut(field, "=")
-		part[name] = value
-	}
-	key, err := base64.StdEncoding.DecodeString(part["SharedAccessKey"])
-	require.NoError(t, err)
-	pem, err := os.ReadFile(w.CAFile)
-	require.NoError(t, err)
-	roots := x509.NewCertPool()
-	require.True(t, roots.AppendCertsFromPEM(pem))
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	part := parts(s.connection)
+	key := decoded(t, part["SharedAccessKey"])
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.roots(t), MinVersion: tls.VersionTLS12}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return dotnet{
 		t: t, http: &http.Client{Transport: transport}, base: "https://" + part["HostName"],
 		auth: sas.New(part["HostName"], part["SharedAccessKeyName"], key, time.Now().Add(time.Hour)),
 	}
+}
+
+// parts are those of a connection string.
+func parts(connection string) map[string]string {
+	part := map[string]string{}
+	for field := range strings.SplitSeq(connection, ";") {
+		name, value, _ := strings.Cut(field, "=")
+		part[name] = value
+	}
+	return part
+}
+
+func decoded(t *testing.T, key string) []byte {
+	t.Helper()
+	raw, err := base64.StdEncoding.DecodeString(key)
+	require.NoError(t, err)
+	return raw
 }

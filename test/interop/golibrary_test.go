@@ -89,16 +89,22 @@ func (w *world) goJobs(t *testing.T, s server) {
 // client makes the library's client, which takes a certificate only with an HTTP client of its own.
 func (w *world) client(t *testing.T, connection string) *iotservice.Client {
 	t.Helper()
-	pem, err := os.ReadFile(w.CAFile)
-	require.NoError(t, err)
-	roots := x509.NewCertPool()
-	require.True(t, roots.AppendCertsFromPEM(pem))
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.roots(t), MinVersion: tls.VersionTLS12}}
 	t.Cleanup(transport.CloseIdleConnections)
 	client, err := iotservice.NewFromConnectionString(connection, iotservice.WithHTTPClient(&http.Client{Transport: transport}))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	return client
+}
+
+// roots holds the certificate of hub and app.
+func (w *world) roots(t *testing.T) *x509.CertPool {
+	t.Helper()
+	pem, err := os.ReadFile(w.CAFile)
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(pem))
+	return roots
 }
 
 func ended(t *testing.T, jobs *iotservice.Client, id string) *iotservice.JobV2 {

@@ -111,10 +111,14 @@ func (w *world) suites(t *testing.T, s server) {
 		t.Parallel()
 		w.java(t, s)
 	})
-	t.Run("dotnet-jobs", func(t *testing.T) {
-		t.Parallel()
-		w.dotNet(t, s)
-	})
+	for name, suite := range map[string]func(*testing.T, server){
+		"dotnet-jobs": w.dotnetJobs, "dotnet-service": w.dotnetService, "dotnet-devices": w.dotnetDevices,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			suite(t, s)
+		})
+	}
 	t.Run("go-jobs", func(t *testing.T) {
 		t.Parallel()
 		w.goJobs(t, s)
