@@ -14,6 +14,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/client"
 	"github.com/fleetjobs/fleetjobs/internal/hubapi"
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
 // The variables that name a hub, as the app has them.
@@ -111,8 +112,8 @@ func (c *importer) takeOver(ctx context.Context, hub *hubJobs, api *client.Clien
 }
 
 // one takes a job over and says what was done.
-func (c *importer) one(ctx context.Context, hub *hubJobs, api *client.Client, job hubJob) (string, error) {
-	def, err := hubapi.ParseJob(job.raw, job.ID, c.m.Now())
+func (c *importer) one(ctx context.Context, hub *hubJobs, api *client.Client, waiting hubJob) (string, error) {
+	def, err := hubapi.ParseJob(waiting.raw, waiting.ID, c.m.Now())
 	if err != nil {
 		return "", err
 	}
@@ -120,7 +121,7 @@ func (c *importer) one(ctx context.Context, hub *hubJobs, api *client.Client, jo
 		return "left to the hub, it begins within a minute", nil
 	}
 	outcome := "created"
-	if _, err := api.Job(ctx, job.ID); err == nil {
+	if _, err := api.Job(ctx, waiting.ID); err == nil {
 		outcome = "already here"
 	} else if e, ok := errors.AsType[*client.Error](err); !ok || e.Status != http.StatusNotFound {
 		return "", err
@@ -131,15 +132,18 @@ func (c *importer) one(ctx context.Context, hub *hubJobs, api *client.Client, jo
 		}
 		return outcome + ", starts " + def.StartTime.Format(time.RFC3339), nil
 	}
-	body, err := json.Marshal(def)
+	body, err := json.Marshal(struct {
+		job.Definition
+		Placeholders bool `json:"placeholders"` // false, said: the hub knows none
+	}{Definition: def})
 	if err != nil {
 		return "", err
 	}
-	if _, err := api.Create(ctx, job.ID, body); err != nil { // also refuses another job of the same id
+	if _, err := api.Create(ctx, waiting.ID, body); err != nil { // also refuses another job of the same id
 		return "", err
 	}
 	if c.cancel {
-		if err := hub.cancel(ctx, job.ID); err != nil {
+		if err := hub.cancel(ctx, waiting.ID); err != nil {
 			return "", errors.Join(errors.New("is stored here and could not be cancelled at the hub"), err)
 		}
 		outcome += ", cancelled at the hub"

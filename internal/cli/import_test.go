@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -84,13 +85,44 @@ func TestImport(t *testing.T) {
 	}
 	require.JSONEq(t, `{"jobId":"later-1","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"reboot","payload":{"a":1},
 		"responseTimeoutInSeconds":30,"connectTimeoutInSeconds":0},"queryCondition":"tags.x = 1","startTime":"2036-01-01T00:00:00Z",
-		"maxExecutionTimeInSeconds":60}`, put)
+		"maxExecutionTimeInSeconds":60,"placeholders":false}`, put)
 	require.Contains(t, atHub(t, hub, http.MethodGet, "/jobs/v2/later-1", ""), `"status":"cancelled"`)
 	require.Contains(t, atHub(t, hub, http.MethodGet, "/jobs/v2/soon", ""), `"jobId":"soon"`)
 
 	w.out.Reset()
 	require.Equal(t, cli.ExitOK, w.run(t, "import", "--cancel"))
 	require.NotContains(t, w.out.String(), "later", "what was taken over is not listed any more")
+}
+
+// A patch goes over as it is: what the native API would read as a placeholder is text at the hub.
+func TestImportOfATwinJob(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	hub := hubWithJobs(t, w)
+	atHub(t, hub, http.MethodPut, "/jobs/v2/patch", `{"type":"scheduleUpdateTwin","updateTwin":{"deviceId":null,"etag":"*","tags":{"site":null},`+
+		`"properties":{"desired":{"banner":"{{site}}","$version":3}}},"queryCondition":"FROM devices.modules WHERE moduleId = 'm'","startTime":"2036-01-01T00:00:00Z"}`)
+	w.on("GET /api/jobs/patch", reply{status: http.StatusNotFound, body: `{}`})
+	w.on("PUT /api/jobs/patch", reply{status: http.StatusAccepted, body: jobJSON("patch", "scheduled", 0, 0, 0)})
+	require.Equal(t, cli.ExitOK, w.run(t, "import"), w.errors.String())
+	_, put, found := strings.Cut(w.requests[len(w.requests)-1], "PUT /api/jobs/patch ")
+	require.True(t, found)
+	require.JSONEq(t, `{"jobId":"patch","type":"scheduleUpdateTwin","updateTwin":{"etag":"*","tags":{"site":null},"properties":{"desired":{"banner":"{{site}}"}}},
+		"queryCondition":"FROM devices.modules WHERE moduleId = 'm'","startTime":"2036-01-01T00:00:00Z","placeholders":false}`, put)
+	require.NotContains(t, atHub(t, hub, http.MethodGet, "/jobs/v2/patch", ""), "cancelled", "unless --cancel says so")
+}
+
+func TestImportOfManyJobs(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	hub := hubWithJobs(t, w)
+	const many = 120 // a page of the hub holds 100
+	for i := range many {
+		id := fmt.Sprintf("job-%d", i)
+		atHub(t, hub, http.MethodPut, "/jobs/v2/"+id, scheduled("reboot", "2036-01-01T00:00:00Z"))
+		w.on("GET /api/jobs/"+id, reply{status: http.StatusNotFound, body: `{}`})
+	}
+	require.Equal(t, cli.ExitOK, w.run(t, "import", "--dry-run"), w.errors.String())
+	require.Equal(t, many, strings.Count(w.out.String(), ": would be created, "))
 }
 
 // One job that cannot be taken over keeps no other from it.

@@ -3,6 +3,7 @@ package hubsim_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -206,6 +207,15 @@ func TestRefusedJobs(t *testing.T) {
 	require.Equal(t, 404, h.do("POST", "/jobs/v2/nobody/cancel", "").StatusCode)
 	require.Equal(t, 405, h.do("DELETE", "/jobs/v2/taken", "").StatusCode)
 	require.Equal(t, 404, h.do("GET", "/jobs/v2/a/b", "").StatusCode)
+}
+
+func TestAHubWithoutAnEngineHasNoJobs(t *testing.T) {
+	t.Parallel()
+	h := start(t, hubsim.Options{})
+	for _, request := range []string{"PUT /jobs/v2/j", "GET /jobs/v2/j", "GET /jobs/v2/query", "POST /jobs/v2/j/cancel"} {
+		method, path, _ := strings.Cut(request, " ")
+		require.Equal(t, http.StatusNotFound, h.do(method, path, "").StatusCode, request)
+	}
 }
 
 func TestAnUnknownJobIsNotAnError(t *testing.T) {

@@ -113,16 +113,13 @@ func (w *world) suites(t *testing.T, s server) {
 	})
 	for name, suite := range map[string]func(*testing.T, server){
 		"dotnet-jobs": w.dotnetJobs, "dotnet-service": w.dotnetService, "dotnet-devices": w.dotnetDevices,
+		"go-jobs": w.goJobs, "go-device": w.goDevice,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			suite(t, s)
 		})
 	}
-	t.Run("go-jobs", func(t *testing.T) {
-		t.Parallel()
-		w.goJobs(t, s)
-	})
 }
 
 // variables are what a suite finds in its environment.
