@@ -21,7 +21,7 @@ func (f *fleetFlags) flags(fs *flag.FlagSet) {
 	fs.Float64Var(&f.offline, "offline", f.offline, "`share` of them that is not connected, as in 0.02")
 	fs.Float64Var(&f.fail, "fail", f.fail, "`share` of them that answers every method with status 500")
 	fs.Float64Var(&f.silent, "silent", f.silent, "`share` of them that never answers")
-	fs.DurationVar(&f.applyAfter, "apply-after", f.applyAfter, "how `long` they take to apply desired properties and report them")
+	spanVar(fs, &f.applyAfter, "apply-after", "how `long` they take to apply desired properties and report them")
 	fs.TextVar(&f.latency, "latency", f.latency, "how long they take to answer: a `time` like 50ms, 10ms..200ms or lognormal(80ms,0.6,5s)")
 }
 

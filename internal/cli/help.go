@@ -97,6 +97,9 @@ func (m *Main) commandHelp(e entry) error {
 // flagHelp gives a flag's lines: its name, what its value is, and what it means.
 func flagHelp(f *flag.Flag) string {
 	value, usage := flag.UnquoteUsage(f)
+	if _, ok := f.Value.(*span); ok && value == "value" {
+		value = "duration"
+	}
 	dashes := "--"
 	if len(f.Name) == 1 {
 		dashes = "-"

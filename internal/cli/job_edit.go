@@ -38,7 +38,7 @@ func (c *jobEdit) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.file, "f", "", "`file` with a JSON merge patch, - for standard input; instead of the flags below")
 	fs.IntVar(&c.rate, "rate", 0, "how many `devices` may begin in a minute")
 	fs.IntVar(&c.concurrency, "max-concurrency", 0, "how many `devices` may be in flight at once")
-	fs.DurationVar(&c.maxTime, "max-time", 0, "how long after its start the job may still begin calls, as in 2h")
+	spanVar(fs, &c.maxTime, "max-time", "how long after its start the job may still begin calls, as in 2h")
 	fs.BoolVar(&c.json, "json", false, "print the job as JSON")
 	c.connection.flags(fs)
 }

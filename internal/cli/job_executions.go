@@ -5,10 +5,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"strconv"
+	"text/tabwriter"
 
 	"github.com/fleetjobs/fleetjobs/internal/client"
 )
@@ -20,7 +20,7 @@ func jobExecutionsEntry() entry {
 Every device of a job is in exactly one state: queued, inProgress, succeeded, failed, timedOut, rejected, canceled,
 removed or inDoubt; of a job with steps, at the step that it is at or ended in. REASON says why a device did not
 succeed, or what it is waited for; CODE is the status that it answered with, and ANSWER what it answered,
-or the text of the error.`,
+when it is tried again, or the text of the error. --device shows one device with all that is known of it.`,
 		example: `
 fleetjobs job executions reboot-42
 fleetjobs job executions reboot-42 --status failed
@@ -101,7 +101,11 @@ func (c *jobExecutions) one(ctx context.Context, api *client.Client, id string) 
 	if c.json {
 		return c.m.printJSON(e.Raw)
 	}
-	return c.m.table(executionHeader(), [][]string{executionRow(e)})
+	w := tabwriter.NewWriter(c.m.Stdout, 0, 0, 2, ' ', 0)
+	for _, f := range facts(e.Raw) {
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", f.name, f.value)
+	}
+	return w.Flush()
 }
 
 // executionPages prints page after page, so that a million executions need no more memory than one page.
@@ -194,14 +198,14 @@ func atHub(e *client.Execution) string {
 }
 
 func answer(e *client.Execution) string {
-	var text bytes.Buffer
-	if len(e.Payload) > 0 && json.Compact(&text, e.Payload) == nil {
-		return text.String()
-	}
-	if e.Substate != "" {
+	text := cmp.Or(compact(e.Payload), e.PayloadText, e.Error.Message, "-")
+	switch {
+	case e.Substate != "" && len(e.Payload) == 0:
 		return "until " + clock(e.AwaitedUntil)
+	case !e.NextAttempt.IsZero():
+		return "again at " + clock(e.NextAttempt) + ": " + text
 	}
-	return cmp.Or(e.PayloadText, e.Error.Message, "-")
+	return text
 }
 
 // csv passes the service's CSV on; pages after the first lose their header line.

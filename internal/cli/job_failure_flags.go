@@ -25,10 +25,10 @@ func (f *failureFlags) flags(fs *flag.FlagSet) {
 	fs.Float64Var(&f.abortAt, "abort-at", 0, "end the job early when this `percentage` of the devices called so far ended without success")
 	fs.IntVar(&f.abortMin, "abort-min", 0, "how `many` devices must have ended before --abort-at counts, 1 unless given")
 	fs.IntVar(&f.retries, "retries", 0, "how `many` times a device that failed or timed out is called again")
-	fs.DurationVar(&f.retryDelay, "retry-delay", 0, "how long before the first retry, 1m unless given; it doubles up to an hour")
-	fs.DurationVar(&f.offlineUntil, "offline-until", 0, "how long after the job's start devices that are offline are called again, as in 12h")
-	fs.DurationVar(&f.startWithin, "start-within", 0, "how long after the job's start a device must be called first; else it times out")
-	fs.DurationVar(&f.callTimeout, "call-timeout", 0, "how long one call may take, up to 10m; else the device times out")
+	spanVar(fs, &f.retryDelay, "retry-delay", "how long before the first retry, 1m unless given; it doubles up to an hour")
+	spanVar(fs, &f.offlineUntil, "offline-until", "how long after the job's start devices that are offline are called again, as in 12h")
+	spanVar(fs, &f.startWithin, "start-within", "how long after the job's start a device must be called first; else it times out")
+	spanVar(fs, &f.callTimeout, "call-timeout", "how long one call may take, up to 10m; else the device times out")
 	fs.BoolVar(&f.atMostOnce, "at-most-once", false, "never call a device twice; one whose call was lost in a crash is inDoubt")
 }
 

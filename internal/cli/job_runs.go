@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -13,7 +14,7 @@ func jobRunsEntry() entry {
 		name: "job runs", args: "<job id>", summary: "list the runs of a job, the latest first",
 		text: `
 A job with a schedule has many runs, any other one. FOR is the time that a run was scheduled for; KIND is scheduled, manual for
-'job run-now', or backfill.`,
+'job run-now', or backfill; NOTE is what a run waits for, or why it ended early.`,
 		example: `
 fleetjobs job runs nightly
 fleetjobs job runs nightly --all --json | jq -r '.[] | select(.deviceJobStatistics.failedCount > 0) | .runId'
@@ -57,13 +58,29 @@ func (c *jobRuns) run(ctx context.Context, args []string) error {
 func runTable() table[client.Run] {
 	return table[client.Run]{
 		none:   "there is no run yet",
-		header: []string{"RUN", "STATUS", "KIND", "FOR", "END", "DEVICES", "OK", "NOT OK"},
+		header: []string{"RUN", "STATUS", "KIND", "FOR", "END", "DEVICES", "OK", "NOT OK", "NOTE"},
 		row: func(r *client.Run) []string {
 			return []string{
 				plain(r.ID), plain(r.Status), plain(r.Kind), clock(r.ScheduledTime), clock(r.EndTime),
-				count(r.Statistics.DeviceCount), count(r.Statistics.SucceededCount), count(r.Statistics.FailedCount),
+				count(r.Statistics.DeviceCount), count(r.Statistics.SucceededCount), count(r.Statistics.FailedCount), cutTo(plain(noteOf(r)), 80),
 			}
 		},
 		raw: func(r *client.Run) json.RawMessage { return r.Raw },
 	}
+}
+
+// noteOf says what a reader must know of a run that did not simply come to its end, "-" of others.
+func noteOf(r *client.Run) string {
+	switch r.Status {
+	case "completed":
+		if r.EndReason != "finished" {
+			return cmp.Or(r.EndReason, "-")
+		}
+		return "-"
+	case "failed", "cancelled":
+		return cmp.Or(r.FailureReason, r.EndReason, "-")
+	case "running":
+		return "-"
+	}
+	return cmp.Or(r.StatusMessage, "-")
 }

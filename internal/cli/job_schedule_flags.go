@@ -24,15 +24,15 @@ var scheduleFlagNames = [...]string{"cron", "every", "time-zone", "overlap", "ru
 
 func (s *scheduleFlags) flags(fs *flag.FlagSet) {
 	fs.StringVar(&s.cron, "cron", "", "run again and again by this cron `expression`: minute, hour, day, month and day of week, as in \"0 2 * * *\"")
-	fs.DurationVar(&s.every, "every", 0, "run again and again with this time between, as in 6h")
+	spanVar(fs, &s.every, "every", "run again and again with this time between, as in 6h")
 	fs.StringVar(&s.zone, "time-zone", "", "IANA `name` of the zone of --cron, as in Europe/Berlin, or device for each device's own; UTC unless given")
 	fs.StringVar(&s.overlap, "overlap", "", "`policy` for a run that is due while another goes on: skip, bufferOne, bufferAll, cancelOther, allowAll; skip unless given")
 	fs.IntVar(&s.runs, "runs", 0, "end after this `many` runs; no limit unless given")
 	fs.StringVar(&s.window, "window", "", "work only in a maintenance window that opens by this cron `expression`")
-	fs.DurationVar(&s.windowFor, "window-for", 0, "how long the window stays open, as in 4h")
+	spanVar(fs, &s.windowFor, "window-for", "how long the window stays open, as in 4h")
 	fs.StringVar(&s.windowZone, "window-time-zone", "", "IANA `name` of the zone of --window; that of --cron, else UTC, unless given")
 	fs.StringVar(&s.windowEnd, "window-end", "", "`what` a run does when the window closes: stopRollout, finish, cancel; stopRollout unless given")
-	fs.DurationVar(&s.jitter, "jitter", 0, "spread the begin of a run's devices over this time, as in 30m; at once unless given")
+	spanVar(fs, &s.jitter, "jitter", "spread the begin of a run's devices over this time, as in 30m; at once unless given")
 }
 
 // schedule gives nil when the job does not recur.

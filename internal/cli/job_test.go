@@ -48,8 +48,8 @@ func TestCommands(t *testing.T) {
 			replies: map[string][]reply{"GET /api/jobs/j1/runs": {ok(`{"runs":[{"runId":"j1.ab.2","status":"completed","kind":"manual",` +
 				`"scheduledTime":"2026-11-23T10:00:00.000Z","endTime":"2026-11-23T10:01:00.000Z","deviceJobStatistics":{"deviceCount":3,"succeededCount":2,"failedCount":1}}],"continuationToken":"t"}`)}},
 			requests: []string{"GET /api/jobs/j1/runs?pageSize=1"},
-			out: "RUN      STATUS     KIND    FOR                   END                   DEVICES  OK  NOT OK\n" +
-				"j1.ab.2  completed  manual  2026-11-23 10:00:00Z  2026-11-23 10:01:00Z  3        2   1\n",
+			out: "RUN      STATUS     KIND    FOR                   END                   DEVICES  OK  NOT OK  NOTE\n" +
+				"j1.ab.2  completed  manual  2026-11-23 10:00:00Z  2026-11-23 10:01:00Z  3        2   1       -\n",
 			errors: "fleetjobs: there are more; use --limit or --all\n",
 		},
 		"run now": {
@@ -85,12 +85,14 @@ func TestCommands(t *testing.T) {
 		"audit of one job": {
 			args: []string{"job", "audit", "j1"},
 			replies: map[string][]reply{"GET /api/jobs/j1/audit": {ok(`{"changes":[` +
-				`{"time":"2026-11-23T10:00:00.000Z","action":"deleted","jobId":"j1","by":{"kind":"identity","id":"oid-1","name":"eva\u001b[2J","provider":"aad"},"userAgent":"curl/8"},` +
-				`{"time":"2026-11-23T09:00:00.000Z","action":"created","jobId":"j1","by":{"kind":"key","id":"0badcafe"},"userAgent":"fleetjobs/1"}]}`)}},
+				`{"time":"2026-11-23T10:00:00.000Z","action":"deleted","jobId":"j1","by":{"kind":"identity","id":"oid-1","name":"eva\u001b[2J","provider":"aad"},"userAgent":"curl/8","statusBefore":"cancelled"},` +
+				`{"time":"2026-11-23T09:30:00.000Z","action":"paused","jobId":"j1","runId":"j1.61a6.2","statusBefore":"running","statusAfter":"paused","by":{"kind":"key","id":"0badcafe"},"userAgent":"fleetjobs/1","note":"wait\u001b[2J"},` +
+				`{"time":"2026-11-23T09:00:00.000Z","action":"created","jobId":"j1","runId":"j1.61a6.0","by":{"kind":"key","id":"0badcafe"},"userAgent":"fleetjobs/1"}]}`)}},
 			requests: []string{"GET /api/jobs/j1/audit?pageSize=20"},
-			out: "TIME                  ACTION   JOB  BY               WITH\n" +
-				"2026-11-23 10:00:00Z  deleted  j1   eva\uFFFD[2J (oid-1)  curl/8\n" +
-				"2026-11-23 09:00:00Z  created  j1   key 0badcafe     fleetjobs/1\n",
+			out: "TIME                  ACTION   JOB        STATUS            BY               WITH         NOTE\n" +
+				"2026-11-23 10:00:00Z  deleted  j1         cancelled > gone  eva\uFFFD[2J (oid-1)  curl/8       -\n" +
+				"2026-11-23 09:30:00Z  paused   j1.61a6.2  running > paused  key 0badcafe     fleetjobs/1  wait\uFFFD[2J\n" +
+				"2026-11-23 09:00:00Z  created  j1         -                 key 0badcafe     fleetjobs/1  -\n",
 		},
 		"audit of all follows pages up to its limit": {
 			args: []string{"job", "audit", "--limit", "2", "--json"},

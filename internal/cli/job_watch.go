@@ -39,7 +39,8 @@ type jobWatch struct {
 }
 
 func (c *jobWatch) flags(fs *flag.FlagSet) {
-	fs.DurationVar(&c.interval, "interval", defaultInterval, "how often to ask")
+	c.interval = defaultInterval
+	spanVar(fs, &c.interval, "interval", "how often to ask")
 	fs.BoolVar(&c.json, "json", false, "print the job as a line of JSON each time it has changed")
 	c.connection.flags(fs)
 }

@@ -19,6 +19,7 @@ type Change struct {
 	Time         time.Time `json:"time"`
 	Action       string    `json:"action"` // created, paused, resumed, runNow, backfilled, approved, advanced, cancelled, deleted, expired
 	JobID        string    `json:"jobId"`
+	TemplateID   string    `json:"templateId"`   // instead of JobID
 	RunID        string    `json:"runId"`        // tells jobs apart that had the same id one after the other
 	StatusBefore string    `json:"statusBefore"` // "" when the job did not exist
 	StatusAfter  string    `json:"statusAfter"`  // "" when it does not exist any more

@@ -21,6 +21,19 @@ type HubRun struct {
 	Statistics Statistics `json:"deviceJobStatistics"`
 	// Waiting is the batch that is next there and has not begun, nil where none is.
 	Waiting *BatchStatus `json:"waitingBatch"`
+
+	// Raw is the JSON that the service sent.
+	Raw json.RawMessage `json:"-"`
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]; it keeps the text as Raw.
+func (h *HubRun) UnmarshalJSON(text []byte) error {
+	type plain HubRun
+	if err := json.Unmarshal(text, (*plain)(h)); err != nil {
+		return err
+	}
+	h.Raw = append(json.RawMessage(nil), text...)
+	return nil
 }
 
 // NamedHubHealth is the state of one of several hubs.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // Rollout is how carefully a job begins devices. A job's JSON may have more members, such as gates between batches.
@@ -38,6 +39,15 @@ type BatchStatus struct {
 	BegunCount     int      `json:"begunCount"`
 	EndedCount     int      `json:"endedCount"`
 	SucceededCount int      `json:"succeededCount"`
+	// Approval is nil unless somebody has approved the batch.
+	Approval *Approval `json:"approval"`
+}
+
+// Approval is who approved a batch.
+type Approval struct {
+	By     Principal `json:"by"`
+	Time   time.Time `json:"time"`
+	Remark string    `json:"remark"`
 }
 
 // Approve lets a batch, from 1 on, begin as far as its approval goes.

@@ -29,9 +29,11 @@ type Window struct {
 
 // Recurrence is where a recurring job stands.
 type Recurrence struct {
-	RunCount     int            `json:"runCount"`
-	WaitingCount int            `json:"waitingCount"`
-	Counters     map[string]int `json:"counters"` // what became of each occurrence
+	RunCount      int            `json:"runCount"`
+	RunningCount  int            `json:"runningCount"`
+	WaitingCount  int            `json:"waitingCount"`
+	RemainingRuns *int           `json:"remainingRuns"` // nil without a limit
+	Counters      map[string]int `json:"counters"`      // what became of each occurrence
 	NextRuns
 }
 
@@ -56,6 +58,9 @@ type Run struct {
 	Kind          string     `json:"kind"` // scheduled, manual, backfill
 	ScheduledTime time.Time  `json:"scheduledTime"`
 	Status        string     `json:"status"` // as of a job
+	StatusMessage string     `json:"statusMessage"`
+	EndReason     string     `json:"endReason"`     // as of a job
+	FailureReason string     `json:"failureReason"` // as of a job
 	EndTime       time.Time  `json:"endTime"`
 	Statistics    Statistics `json:"deviceJobStatistics"`
 

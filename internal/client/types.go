@@ -51,6 +51,9 @@ type Job struct {
 // Selection says how far the choice of a job's devices has come.
 type Selection struct {
 	State string `json:"state"` // pending, selecting, complete, stopped
+	Mode  string `json:"mode"`  // continuous, "" of others
+	// DeviceList is whose list of devices the run has, as the service sent it; nil of jobs whose runs do not share one.
+	DeviceList json.RawMessage `json:"deviceList"`
 }
 
 // Statistics are the five counts of IoT Hub's jobs; the last four add up to DeviceCount, which grows while the job
@@ -96,13 +99,14 @@ type Execution struct {
 	Attempts     int             `json:"attempts"`
 	StartTime    time.Time       `json:"startTime"` // of the last attempt
 	EndTime      time.Time       `json:"endTime"`
-	DeviceStatus int             `json:"deviceStatus"` // that the device answered with, 0 without an answer
-	Payload      json.RawMessage `json:"payload"`      // the device's answer
-	PayloadText  string          `json:"payloadText"`  // the same, where it is not JSON or was cut
-	Error        ExecutionError  `json:"error"`        // why it ended without success
-	Substate     string          `json:"substate"`     // what a device in progress is waited for, else ""
-	AwaitedUntil time.Time       `json:"awaitedUntil"` // when the time for that ends
-	Step         int             `json:"step"`         // that it is at or ended in, from the second on; else 0
+	NextAttempt  time.Time       `json:"nextAttemptTime"` // zero unless it waits for one
+	DeviceStatus int             `json:"deviceStatus"`    // that the device answered with, 0 without an answer
+	Payload      json.RawMessage `json:"payload"`         // the device's answer
+	PayloadText  string          `json:"payloadText"`     // the same, where it is not JSON or was cut
+	Error        ExecutionError  `json:"error"`           // why it ended without success
+	Substate     string          `json:"substate"`        // what a device in progress is waited for, else ""
+	AwaitedUntil time.Time       `json:"awaitedUntil"`    // when the time for that ends
+	Step         int             `json:"step"`            // that it is at or ended in, from the second on; else 0
 
 	// Raw is the JSON that the service sent.
 	Raw json.RawMessage `json:"-"`
