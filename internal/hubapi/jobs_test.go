@@ -71,6 +71,7 @@ func TestBodiesOfEverySDK(t *testing.T) {
 		"python-utc":   `{"jobId":"python-utc","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":5},"queryCondition":"*","startTime":"2026-11-23T12:00:00.123456","maxExecutionTimeInSeconds":60}`,
 		"whole-twin": `{"jobId":"whole-twin","createdTime":null,"type":"scheduleUpdateTwin","updateTwin":{"deviceId":null,"etag":"*","version":3,"status":"enabled",
 			"properties":{"desired":{"a":1,"$metadata":{"$lastUpdated":"2026-01-01T00:00:00Z"},"$version":4},"reported":{"b":2,"$version":1}},"capabilities":{"iotEdge":false}},"queryCondition":"*"}`,
+		"net-now":  `{"jobId":"net-now","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m","payload":null},"queryCondition":"*","startTime":"0001-01-01T00:00:00","maxExecutionTimeInSeconds":0}`,
 		"shouting": `{"JobId":"shouting","Type":"ScheduleDeviceMethod","CloudToDeviceMethod":{"MethodName":"m"},"QueryCondition":"*"}`,
 	} {
 		require.Equal(t, "queued", w.ok(http.MethodPut, "/jobs/v2/"+id, body).json(t)["status"], id)
@@ -78,10 +79,23 @@ func TestBodiesOfEverySDK(t *testing.T) {
 	twin := w.ok(http.MethodGet, "/jobs/v2/whole-twin", "").json(t)["updateTwin"]
 	require.Equal(t, map[string]any{"etag": "*", "properties": map[string]any{"desired": map[string]any{"a": 1.0}}}, twin)
 	for id, want := range map[string]string{
-		"go-method": "2026-11-23T10:07:53.0589090Z", "go-now": "2026-11-23T10:00:00.0000000Z", "python-utc": "2026-11-23T12:00:00.1234560Z",
+		"go-method": "2026-11-23T10:07:53.0589090Z", "go-now": "2026-11-23T10:00:00.0000000Z", "net-now": "2026-11-23T10:00:00.0000000Z",
+		"python-utc": "2026-11-23T12:00:00.1234560Z",
 	} {
 		require.Equal(t, want, w.ok(http.MethodGet, "/jobs/v2/"+id, "").json(t)["startTime"], id)
 	}
+}
+
+// Braces are placeholders to the native API only: IoT Hub sends them as they are.
+func TestBracesAreText(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, hubapi.Options{}, "ok-1")
+	w.ok(http.MethodPut, "/jobs/v2/lock", strings.Replace(lockAll, `{"a":1}`, `{"a":"{{tags.site}}"}`, 1))
+	rec, _, err := w.jobs.Get(t.Context(), "lock")
+	require.NoError(t, err)
+	require.False(t, rec.Placeholders)
+	w.finish()
+	require.Equal(t, "completed", w.query("SELECT * FROM devices.jobs WHERE devices.jobs.jobId = 'lock'").rows(t)[0]["status"])
 }
 
 func TestWordsComeInTheHubsOrder(t *testing.T) {

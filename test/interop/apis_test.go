@@ -37,6 +37,24 @@ func (w *world) bothAPIs(t *testing.T) {
 	require.Equal(t, client.Statistics{DeviceCount: simulated, SucceededCount: simulated}, job.Statistics)
 	require.Equal(t, "policy", job.CreatedBy.Kind)
 	require.Equal(t, "iothubowner", job.CreatedBy.ID)
+	executions, err := native.Executions(ctx, job.ID, client.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, executions.Executions, simulated)
+	for _, e := range executions.Executions {
+		require.Equal(t, "succeeded", e.Status)
+	}
+
+	job, err = native.Create(ctx, "both-"+uuid.NewString(), []byte(
+		`{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"lockDoor"},"deviceIds":["dev-000001","`+offlineDevice+`"]}`))
+	require.NoError(t, err)
+	require.Equal(t, "completed", waitNative(job.ID).Status)
+	require.Equal(t, iotservice.JobStatusCompleted, ended(t, hub, job.ID).Status)
+	rows := map[string]any{}
+	require.NoError(t, hub.QueryDevices(ctx, "SELECT * FROM devices.jobs WHERE devices.jobs.jobId = '"+job.ID+"'", func(row map[string]any) error {
+		rows[row["deviceId"].(string)] = row["status"]
+		return nil
+	}))
+	require.Equal(t, map[string]any{"dev-000001": "completed", offlineDevice: "failed"}, rows)
 
 	later := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	job, err = native.Create(ctx, "both-"+uuid.NewString(), []byte(
