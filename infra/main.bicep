@@ -187,8 +187,6 @@ param alertThrottledPercent int = 10
 var token = toLower(uniqueString(subscription().id, environmentName, location))
 var groupName = empty(resourceGroupName) ? 'rg-${environmentName}' : resourceGroupName
 var allTags = union(tags, { 'azd-env-name': environmentName })
-var createHub = empty(existingIotHubName)
-var hubGroupName = createHub || empty(existingIotHubResourceGroup) ? groupName : existingIotHubResourceGroup
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
   name: groupName
@@ -260,35 +258,21 @@ module storage 'modules/storage.bicep' = {
   }
 }
 
-module newHub 'modules/iothub.bicep' = if (createHub) {
-  name: 'fleetjobs-iothub'
-  scope: group
+module hubs 'modules/hubs.bicep' = {
+  name: 'fleetjobs-hubs-${token}'
   params: {
-    name: 'iot-fleetjobs-${token}'
+    groupName: group.name
+    token: token
     location: location
     tags: allTags
+    principalId: identity.outputs.principalId
+    existingName: existingIotHubName
+    existingResourceGroup: existingIotHubResourceGroup
     sku: iotHubSku
     capacity: iotHubCapacity
+    further: furtherIotHubs
   }
 }
-
-module hubAccess 'modules/iothub-access.bicep' = {
-  name: 'fleetjobs-iothub-access-${token}'
-  scope: resourceGroup(hubGroupName)
-  params: {
-    hubName: createHub ? newHub!.outputs.name : existingIotHubName
-    principalId: identity.outputs.principalId
-  }
-}
-
-module furtherHubAccess 'modules/iothub-access.bicep' = [for (hub, i) in furtherIotHubs: {
-  name: 'fleetjobs-iothub-access-${token}-${i + 1}'
-  scope: resourceGroup(hub.resourceGroup)
-  params: {
-    hubName: hub.iotHubName
-    principalId: identity.outputs.principalId
-  }
-}]
 
 module network 'modules/network.bicep' = if (enableVirtualNetwork) {
   name: 'fleetjobs-network'
@@ -300,7 +284,7 @@ module network 'modules/network.bicep' = if (enableVirtualNetwork) {
     addressPrefix: virtualNetworkAddressPrefix
     appSubnetDelegation: hostingPlan == 'flex' ? 'Microsoft.App/environments' : 'Microsoft.Web/serverFarms'
     storageAccountName: storage.outputs.name
-    hubId: iotHubPrivateEndpoint ? hubAccess.outputs.hubId : ''
+    hubId: iotHubPrivateEndpoint ? hubs.outputs.hubId : ''
   }
 }
 
@@ -332,15 +316,10 @@ module app 'modules/app.bicep' = {
     storageAccountName: storage.outputs.name
     packageContainerName: storage.outputs.packageContainerName
     componentName: monitoring.outputs.componentName
-    iotHubHostName: hubAccess.outputs.hostName
-    iotHubTier: hubAccess.outputs.sku
-    iotHubUnits: hubAccess.outputs.capacity
-    furtherHubs: [for (hub, i) in furtherIotHubs: {
-      name: hub.name
-      hostname: furtherHubAccess[i].outputs.hostName
-      tier: furtherHubAccess[i].outputs.sku
-      units: furtherHubAccess[i].outputs.capacity
-    }]
+    iotHubHostName: hubs.outputs.hostName
+    iotHubTier: hubs.outputs.tier
+    iotHubUnits: hubs.outputs.units
+    furtherHubs: hubs.outputs.further
     timerSchedule: timerSchedule
     logLevel: logLevel
     maxCallsInFlight: maxCallsInFlight
@@ -399,7 +378,7 @@ output STORAGE_ACCOUNT_NAME string = storage.outputs.name
 output PACKAGE_CONTAINER_NAME string = storage.outputs.packageContainerName
 
 @description('Host name of the IoT hub.')
-output IOT_HUB_HOST_NAME string = hubAccess.outputs.hostName
+output IOT_HUB_HOST_NAME string = hubs.outputs.hostName
 
 @description('Client id of the app\'s managed identity.')
 output IDENTITY_CLIENT_ID string = identity.outputs.clientId

@@ -26,6 +26,7 @@ const (
 	paramFile  = "infra/main.bicepparam"
 	appFile    = "infra/modules/app.bicep"
 	accessFile = "infra/modules/iothub-access.bicep"
+	hubsFile   = "infra/modules/hubs.bicep"
 	hubFile    = "infra/modules/iothub.bicep"
 	idFile     = "infra/modules/identity.bicep"
 	logFile    = "infra/modules/monitoring.bicep"
@@ -88,10 +89,10 @@ func nameFixtures() map[string]badFixture {
 func moduleFixtures() map[string]badFixture {
 	return map[string]badFixture{
 		"no such module":     {mainFile, "'modules/identity.bicep'", "'modules/identities.bicep'", []string{`there is no file "modules/identities.bicep"`}},
-		"unknown parameter":  {mainFile, "    capacity: iotHubCapacity", "    capacity: iotHubCapacity\n    units: 1", []string{`iothub.bicep has no parameter units`}},
+		"unknown parameter":  {hubsFile, "    capacity: capacity", "    capacity: capacity\n    units: 1", []string{`iothub.bicep has no parameter units`}},
 		"parameter missing":  {mainFile, "    retentionDays: logRetentionDays\n", "", []string{`logRetentionDays is not used`, `retentionDays of infra/modules/monitoring.bicep is required`}},
 		"unknown output":     {mainFile, "identity.outputs.clientId", "identity.outputs.clientID", []string{`has no output clientID`}},
-		"of one of several":  {mainFile, "furtherHubAccess[i].outputs.sku", "furtherHubAccess[i].outputs.tier", []string{`iothub-access.bicep has no output tier`}},
+		"of one of several":  {hubsFile, "furtherAccess[i].outputs.sku", "furtherAccess[i].outputs.tier", []string{`iothub-access.bicep has no output tier`}},
 		"outputs of a param": {mainFile, "= storage.outputs.name", "= tags.outputs.name", []string{`tags is no module`}},
 		"nothing to use":     {paramFile, "using 'main.bicep'", "using 'other.bicep'", []string{`there is no file "other.bicep"`}},
 		"value for nothing":  {paramFile, "param location =", "param region =", []string{`location of infra/main.bicep is required`, `main.bicep has no parameter region`}},
