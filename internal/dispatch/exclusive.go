@@ -2,28 +2,31 @@ package dispatch
 
 import (
 	"context"
-	"math/rand/v2"
+	"errors"
 	"time"
 
+	"github.com/fleetjobs/fleetjobs/internal/iothub"
+	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
-// How two exclusive runs stay apart: a slice first tells which devices it is about to work on, in one row, and then reads what slices
-// of other runs have told. A device that another has told of it leaves alone. Of two slices the one that reads later sees the other's
-// row, whatever comes in between, so that never both call. Both may leave a device alone; they come back after different times.
-// Nobody waits while he holds something, so there is no deadlock; a row lapses with the claim of its shard, so that a dead slice
-// holds nothing for long.
+// How two exclusive runs stay apart: a slice first asks for the devices that it is about to call, in a row, and then reads the rows of
+// other runs. A device that another has in one it leaves alone. Of two slices the one that reads later sees the other's row, whatever
+// comes in between, so that never both go on. Both may leave a device alone; they come back after different times. What is left the
+// slice moves to the row of what its shard keeps, and only then calls. That row does not lapse: whoever dies, the devices stay the run's,
+// until they have ended or are known not to have been reached. The row of what is asked for lapses, and is deleted by whoever wants
+// a device in it, before he goes on; the move fails then. So no clock has to be right for two runs to stay apart.
+// Nobody waits for a device in order to go on with another, so there is no deadlock.
 
-const (
-	// heldAgainAfter is the least time after which a device is tried again that another run works on; up to as much again is added.
-	heldAgainAfter = 2 * time.Second
-)
-
-// holdings is what a worker of an exclusive run has told others.
+// holdings is what a shard of an exclusive run holds while a slice works on it.
 type holdings struct {
-	store *tablestore.Store
-	held  tablestore.Held
-	mine  map[int]bool // executions that this slice may call
+	store  *tablestore.Store
+	prints []uint64 // of the shard's executions
+	asked  tablestore.Asked
+	row    *tablestore.Kept // as it is stored, nil when it was not read and not written
+	kept   map[uint64]bool  // what of it is the run's
+	mine   map[int]bool     // executions that this slice may call
+	ended  int              // executions that had ended when the slice began
 }
 
 // may reports whether the slice may call the execution at a place; one of a run that is not exclusive may call all.
@@ -31,92 +34,209 @@ func (h *holdings) may(i int) bool { return h == nil || h.mine[i] }
 
 // hold takes the devices that the slice is about to call for its run, and lets those wait that another exclusive run works on.
 func (w *worker) hold(ctx context.Context, probe bool) error {
-	if !w.run.Exclusive || w.op.waits() {
+	if !w.run.Exclusive {
 		return nil
 	}
-	h := &holdings{store: w.op.lane.pacer.store, mine: map[int]bool{}}
-	h.held = tablestore.Held{RunID: w.shard.RunID, Shard: w.shard.Number, Owner: w.owner}
-	at := map[uint64]int{}
-	for _, i := range w.todo(probe) {
-		print := h.store.HubPrint(w.shard.Executions[i].DeviceID)
-		h.held.Devices = append(h.held.Devices, print)
-		h.mine[i], at[print] = true, i
+	h := &holdings{store: w.op.lane.pacer.store, kept: map[uint64]bool{}, mine: map[int]bool{}, ended: len(w.shard.Executions) - w.shard.Left()}
+	var wanted []int
+	if !w.op.waits() {
+		wanted = w.todo(probe)
+	}
+	reached := false
+	for i := range w.shard.Executions {
+		h.prints = append(h.prints, h.store.HubPrint(w.shard.Executions[i].DeviceID))
+		reached = reached || w.shard.Executions[i].Keeps()
 	}
 	w.holds = h
-	if len(at) == 0 {
+	if reached && len(wanted) > 0 {
+		if err := w.recall(ctx); err != nil {
+			return err
+		}
+	}
+	ask := map[uint64]int{}
+	for _, i := range wanted {
+		if h.kept[h.prints[i]] {
+			h.mine[i] = true
+		} else {
+			ask[h.prints[i]] = i
+		}
+	}
+	if len(ask) == 0 {
 		return nil
 	}
-	h.held.Until = w.heldUntil()
-	if err := h.store.Hold(ctx, h.held); err != nil {
-		return err
-	}
-	taken := map[uint64]bool{}
-	err := h.store.HeldByOthers(ctx, w.shard.RunID, w.d.now(), func(print uint64) {
-		if _, ours := at[print]; ours {
-			taken[print] = true
-		}
-	})
-	if err != nil || len(taken) == 0 {
-		return err
-	}
-	w.leave(at, taken)
-	if len(h.held.Devices) == 0 {
-		return nil // work lets go of the row
-	}
-	return h.store.Hold(ctx, h.held)
+	return w.ask(ctx, ask)
 }
 
-// leave lets devices wait that others work on.
-func (w *worker) leave(at map[uint64]int, taken map[uint64]bool) {
+// recall reads what the shard keeps. A device that a dead worker was about to call, and of which it stored nothing, may have been reached.
+func (w *worker) recall(ctx context.Context) error {
+	h := w.holds
+	row, err := h.store.Kept(ctx, w.shard.RunID, w.shard.Number)
+	if errors.Is(err, job.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	h.row = row
+	kept := setOf(row.Devices)
 	w.update(func() {
-		again := w.d.now().Add(heldAgainAfter + rand.N(heldAgainAfter))
-		for print := range taken {
-			i := at[print]
-			delete(w.holds.mine, i)
-			if w.op.once {
-				w.shard.Executions[i].Undo() // the mark
+		for i, print := range h.prints {
+			if e := &w.shard.Executions[i]; kept[print] && w.keeps(e, row.Since) {
+				e.Reach()
+				h.kept[print] = true
 			}
-			w.shard.Executions[i].Held(again)
 		}
 	})
-	left := w.holds.held.Devices[:0]
-	for _, print := range w.holds.held.Devices {
-		if !taken[print] {
-			left = append(left, print)
-		}
-	}
-	w.holds.held.Devices = left
+	return nil
 }
 
-// heldUntil is when what the slice holds lapses: with its claim, and a margin for clocks that differ.
-func (w *worker) heldUntil() time.Time {
+// keeps reports whether the device of an execution that stands in the row of what the shard keeps is to stay in it. Where no device is
+// called twice, the claim has ended all of which nothing is known.
+func (w *worker) keeps(e *job.Execution, since time.Time) bool {
+	return e.Keeps() || !w.op.once && e.Unknown(since)
+}
+
+func setOf(prints []uint64) map[uint64]bool {
+	set := make(map[uint64]bool, len(prints))
+	for _, p := range prints {
+		set[p] = true
+	}
+	return set
+}
+
+// ask asks for devices and keeps those that nobody else has.
+func (w *worker) ask(ctx context.Context, ask map[uint64]int) error {
+	h := w.holds
+	h.asked = tablestore.Asked{RunID: w.shard.RunID, Shard: w.shard.Number, Owner: w.owner, Until: w.askedUntil()}
+	for print := range ask {
+		h.asked.Devices = append(h.asked.Devices, print)
+	}
+	if err := h.store.Ask(ctx, h.asked); err != nil {
+		return err
+	}
+	taken, err := w.taken(ctx, ask)
+	if err != nil {
+		w.unask(ctx)
+		return err
+	}
+	w.leave(ask, taken)
+	if len(ask) == 0 {
+		w.unask(ctx)
+		return nil
+	}
+	err = w.take(ctx, ask)
+	if lostRace(err) { // what was asked for has lapsed, or the shard is another worker's
+		for print := range ask {
+			taken[print] = heldAgainAfter
+		}
+		w.leave(ask, taken)
+		w.unask(ctx)
+		return nil
+	}
+	return err
+}
+
+// askedUntil is when what the slice asks for lapses: with its claim, and a margin for clocks that differ.
+func (w *worker) askedUntil() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.shard.Claim.Until.Add(w.d.opts.Lease / 6)
 }
 
-// holdOn renews what the slice holds after its claim was renewed. Should that fail the slice stops.
-func (w *worker) holdOn(ctx context.Context) {
-	h := w.holds
-	if h == nil || len(h.held.Devices) == 0 || !h.held.Until.Before(w.heldUntil()) {
-		return
+func (w *worker) unask(ctx context.Context) {
+	if err := w.holds.store.Unask(ctx, w.holds.asked); err != nil {
+		w.log.WarnContext(ctx, "what the slice had asked for its run could not be taken back; it lapses", "error", err)
 	}
-	held := h.held
-	held.Until = w.heldUntil()
-	if err := h.store.Hold(ctx, held); err != nil {
-		w.log.WarnContext(ctx, "what the slice holds for its run could not be renewed; it stops", "error", err)
-		w.stop()
-		return
-	}
-	h.held = held
 }
 
-// letGo frees what the slice holds, once its outcomes are stored. What fails lapses.
-func (w *worker) letGo(ctx context.Context) {
-	if w.holds == nil || w.holds.held.Until.IsZero() {
+// take moves devices from what is asked for to what the shard keeps.
+func (w *worker) take(ctx context.Context, ask map[uint64]int) error {
+	h := w.holds
+	row := w.more(ask)
+	err := h.store.Keep(ctx, h.asked, row)
+	if errors.Is(err, job.ErrExists) && h.row == nil { // of a slice that died
+		if err := w.recall(ctx); err != nil {
+			return err
+		}
+		row = w.more(ask)
+		err = h.store.Keep(ctx, h.asked, row)
+	}
+	if err != nil {
+		return err
+	}
+	h.row = row
+	for print, i := range ask {
+		h.kept[print], h.mine[i] = true, true
+	}
+	return nil
+}
+
+// more gives the row of what the shard keeps with further devices.
+func (w *worker) more(ask map[uint64]int) *tablestore.Kept {
+	h := w.holds
+	more := &tablestore.Kept{RunID: w.shard.RunID, Shard: w.shard.Number, Since: w.d.now()}
+	if h.row != nil {
+		more.Rev = h.row.Rev
+	}
+	for print := range h.kept {
+		more.Devices = append(more.Devices, print)
+	}
+	for print := range ask {
+		if !h.kept[print] {
+			more.Devices = append(more.Devices, print)
+		}
+	}
+	return more
+}
+
+// reached notes that an attempt may have reached its device. w.mu is not held.
+func (w *worker) reached(e *job.Execution, err error) {
+	if w.holds == nil {
 		return
 	}
-	if err := w.holds.store.LetGo(ctx, w.holds.held); err != nil {
-		w.log.WarnContext(ctx, "what the slice holds for its run could not be freed; it lapses", "error", err)
+	if he, ok := errors.AsType[*iothub.Error](err); ok && !he.MayHaveExecuted() {
+		return
 	}
+	w.update(e.Reach)
+}
+
+// letGo frees the devices that the shard need not keep any more, once its outcomes are stored. What fails is found out by whoever
+// wants such a device, and by the next slice.
+func (w *worker) letGo(ctx context.Context, stored *job.Shard) {
+	if w.holds == nil {
+		return
+	}
+	if err := w.keepLess(ctx, stored); err != nil {
+		w.log.WarnContext(ctx, "devices that the shard keeps for its run could not be freed; who wants one finds out", "error", err)
+	}
+}
+
+func (w *worker) keepLess(ctx context.Context, stored *job.Shard) error {
+	h := w.holds
+	row, keeps := h.row, (*job.Execution).Keeps
+	if row == nil {
+		if len(stored.Executions)-stored.Left() == h.ended {
+			return nil
+		}
+		var err error
+		row, err = h.store.Kept(ctx, stored.RunID, stored.Number)
+		if errors.Is(err, job.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		h.kept, keeps = setOf(row.Devices), func(e *job.Execution) bool { return w.keeps(e, row.Since) }
+	}
+	less := *row
+	less.Devices = nil
+	for i := range stored.Executions {
+		if h.kept[h.prints[i]] && keeps(&stored.Executions[i]) {
+			less.Devices = append(less.Devices, h.prints[i])
+		}
+	}
+	if len(less.Devices) == len(row.Devices) {
+		return nil
+	}
+	return h.store.KeepLess(ctx, &less)
 }

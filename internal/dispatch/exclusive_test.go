@@ -22,6 +22,12 @@ func onDevices(id string, from, to int, members string) string {
 	return fmt.Sprintf(`{"jobId":%q,"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"deviceIds":[%s]%s}`, id, list[1:], members)
 }
 
+// nothingHeld checks that no run holds anything any more.
+func (w *world) nothingHeld() {
+	w.t.Helper()
+	require.NoError(w.t, w.observer().Holders(w.t.Context(), "", func(h tablestore.Holder) { require.Fail(w.t, "still held", "%+v", h) }))
+}
+
 // busy counts the calls that a device has under way, and remembers the most.
 type busy struct {
 	mu   sync.Mutex
@@ -86,7 +92,7 @@ func TestExclusiveRunsWorkOnADeviceOneAfterTheOther(t *testing.T) {
 		require.Equal(t, 1, w.executions(run)["dev-1"].Attempts, "waiting is no attempt")
 	}
 	require.Equal(t, 3, w.hub.called("dev-1"))
-	require.NoError(t, store.HeldByOthers(t.Context(), "", time.Now(), func(uint64) { require.Fail(t, "nothing is held any more") }))
+	w.nothingHeld()
 }
 
 // However exclusive runs begin, with whatever devices in common, no device has two of their calls at once, and all come to their end.

@@ -40,7 +40,6 @@ func (w *worker) flush(ctx context.Context, now time.Time) error {
 		return err
 	}
 	w.stored(ctx, s, rev, err)
-	w.holdOn(ctx)
 	return nil
 }
 
@@ -70,6 +69,7 @@ func (w *worker) finish(ctx context.Context, m message) error {
 	if err := w.store(ctx); err != nil {
 		return w.orMerge(ctx, err, m)
 	}
+	w.letGo(ctx, w.shard)
 	if w.shard.Closed {
 		if w.local || len(w.d.slots) > 1 {
 			return nil
@@ -137,6 +137,9 @@ func (w *worker) merge(ctx context.Context, m message) error {
 			err = w.d.store.CloseShard(ctx, theirs)
 		} else {
 			err = w.d.store.SaveShard(ctx, theirs)
+		}
+		if err == nil && mine {
+			w.letGo(ctx, theirs)
 		}
 		if err == nil && mine && !theirs.Closed {
 			m.Probe = false

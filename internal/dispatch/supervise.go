@@ -93,6 +93,11 @@ func (d *Dispatcher) pass(ctx context.Context, run *job.Run, generation int) err
 	if err := s.act(ctx); err != nil {
 		return err
 	}
+	if run.Exclusive && run.Status.Ended() {
+		if err := d.lane(run.Hub).pacer.store.DropHeld(ctx, run.ID); err != nil {
+			return err
+		}
+	}
 	if s.dirty {
 		if err := d.store.SaveRun(ctx, run); err != nil {
 			return err

@@ -71,7 +71,6 @@ func (w *worker) work(ctx context.Context, m message) error {
 	w.stop = stop
 	w.lapse = time.AfterFunc(w.safe(), stop) // whatever else waits for storage
 	defer w.lapse.Stop()
-	defer w.letGo(ctx)
 	if err := w.hold(ctx, m.Probe); err != nil {
 		if w.op.once { // surely nobody was called
 			w.shard.Unmark()
@@ -191,6 +190,7 @@ func (w *worker) call(ctx, starting context.Context, i int) {
 		}
 		w.update(func() { w.begin(e, started) })
 		outcome, err := w.limited(ctx, e.DeviceID, do)
+		w.reached(e, err)
 		v := final
 		if err != nil {
 			v, outcome = judge(err)

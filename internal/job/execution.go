@@ -32,6 +32,8 @@ type Execution struct {
 	Answer []byte
 	// Truncated says that Answer was cut.
 	Truncated bool
+	// Reached says that a call may have reached the device. It is kept for exclusive runs alone, and until the state is final.
+	Reached bool
 	// Values are what the hub said of the device when it was selected, for the job's placeholders, as ReadValues gives them; nil
 	// without placeholders, and once the state is final.
 	Values []byte
@@ -82,7 +84,7 @@ func (e *Execution) End(o Outcome, now time.Time) {
 	}
 	e.rest()
 	e.State, e.Reason, e.StatusCode, e.EndedAt = o.State, o.Reason, o.StatusCode, now
-	e.NextAttemptAt, e.Values = time.Time{}, nil
+	e.NextAttemptAt, e.Values, e.Reached = time.Time{}, nil, false
 	e.Answer, e.Truncated = cutAt(o.Answer, AnswerLimit)
 }
 

@@ -76,7 +76,10 @@ func (s *Shard) EndRest(o Outcome, now time.Time) {
 // Interrupted makes executions that a dead worker left in progress wait for their next attempt.
 func (s *Shard) Interrupted() {
 	for i := range s.Executions {
-		s.Executions[i].Requeue()
+		if e := &s.Executions[i]; e.State == InProgress && !e.Awaiting() {
+			e.Reach()
+			e.Requeue()
+		}
 	}
 }
 

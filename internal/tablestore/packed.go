@@ -27,6 +27,7 @@ const (
 	flagWaiting    = 2 // the time of the next attempt follows the answer
 	flagValues     = 4 // the values for placeholders follow that
 	flagProgress   = 8 // and then how far the steps have come
+	flagReached    = 16
 
 	// Milliseconds of the years 1 to 9999, without the instant of the zero time.
 	firstTime = -62_135_596_799_999
@@ -99,6 +100,9 @@ func encodeExecutions(executions []job.Execution) []byte {
 		var flags byte
 		if e.Truncated {
 			flags = flagTruncated
+		}
+		if e.Reached {
+			flags |= flagReached
 		}
 		if !e.NextAttemptAt.IsZero() {
 			flags |= flagWaiting
@@ -175,7 +179,7 @@ func decodeExecutions(b []byte) ([]job.Execution, error) {
 		e.DeviceID = string(r.bytes())
 		e.State, e.Reason = job.ExecutionState(r.byte()), job.Reason(r.byte())
 		flags := r.byte()
-		e.Truncated = flags&flagTruncated != 0
+		e.Truncated, e.Reached = flags&flagTruncated != 0, flags&flagReached != 0
 		e.Attempts = r.count()
 		e.StartedAt = r.time(&last)
 		e.EndedAt = r.time(&last)

@@ -33,6 +33,7 @@ func drawExecution(t *rapid.T) job.Execution {
 		NextAttemptAt: instant("nextAttemptAt"),
 		StatusCode:    rapid.Int().Draw(t, "statusCode"),
 		Truncated:     rapid.Bool().Draw(t, "truncated"),
+		Reached:       rapid.Bool().Draw(t, "reached"),
 	}
 	if answer := rapid.SliceOf(rapid.Byte()).Draw(t, "answer"); len(answer) > 0 {
 		e.Answer = answer
