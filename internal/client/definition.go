@@ -27,7 +27,7 @@ type Definition struct {
 	MaxDevices    int            `json:"maxDevices,omitempty"`
 	Priority      int            `json:"priority,omitempty"` // 1 to 10, 5 unless given
 	Hubs          Hubs           `json:"hubs,omitempty"`
-	// Exclusive keeps the job from working on a device at the same time as other exclusive jobs.
+	// Exclusive keeps the job from a device that another exclusive job works on, from its first call until its execution has ended.
 	Exclusive bool `json:"exclusive,omitempty"`
 	// Selection is snapshot, the default, or continuous.
 	Selection         string `json:"selection,omitempty"`

@@ -51,7 +51,7 @@ type Definition struct {
 	MaxDevices int `json:"maxDevices,omitempty"`
 	// Priority is the job's part of what jobs share, beside the priorities of the others; 0 is DefaultPriority.
 	Priority int `json:"priority,omitempty"`
-	// Exclusive keeps runs from working on a device at the same time as runs of other exclusive jobs.
+	// Exclusive keeps runs from a device that a run of another exclusive job works on, from its first call until its execution has ended.
 	Exclusive bool `json:"exclusive,omitempty"`
 	// Hubs is where the job works, nil for the default hub.
 	Hubs *Hubs `json:"hubs,omitempty"`

@@ -169,7 +169,9 @@ func (s *Store) Holders(ctx context.Context, runID string, yield func(Holder)) e
 }
 
 // DropHolder deletes a row that means nothing any more, and reports whether it was still there: one that was not may have become another.
-func (s *Store) DropHolder(ctx context.Context, h Holder) (bool, error) { return s.dropHeld(ctx, h.row) }
+func (s *Store) DropHolder(ctx context.Context, h Holder) (bool, error) {
+	return s.dropHeld(ctx, h.row)
+}
 
 func (s *Store) dropHeld(ctx context.Context, row string) (bool, error) {
 	b := newBatch()
