@@ -98,16 +98,17 @@ func (g *gate) admits(device *registry.Device, password string) (expiry time.Tim
 	return time.Time{}, false
 }
 
-// coversDevice reports whether a token is good for a device. The SDK for .NET escapes the id before it escapes the resource that
+// coversDevice reports whether a token is good for a device or module. The SDK for .NET escapes the id before it escapes the resource that
 // the id is part of, so that it stands there escaped twice
 // (https://github.com/Azure/azure-iot-sdk-csharp/blob/main/iothub/device/src/DeviceAuthenticationWithSakRefresh.cs).
 func coversDevice(token sas.Token, id string) bool {
-	if token.Covers("/devices/" + id) {
+	path := "/devices/" + registry.Path(id)
+	if token.Covers(path) {
 		return true
 	}
-	path, err := url.PathUnescape(token.Path)
-	token.Path = path
-	return err == nil && token.Covers("/devices/"+id)
+	var err error
+	token.Path, err = url.PathUnescape(token.Path)
+	return err == nil && token.Covers(path)
 }
 
 func (g *gate) lookup(header string) (grant, bool) {

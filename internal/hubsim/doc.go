@@ -5,8 +5,8 @@
 // It owns the wire: routes, authorization, error envelopes, paging. Devices and twins belong to the package registry below it,
 // tokens to sas, the broker to broker, the allowances of the tiers to throttle, scheduled jobs to jobsim, the clock to simclock,
 // and what goes wrong on purpose to fault. Messages and configurations are not simulated. Modules have identities, twins, methods,
-// queries and jobs; one that is created on a device inside the simulator is connected and answers as its device does, and MQTT
-// connections of modules are not simulated.
+// queries, jobs and MQTT connections of their own; one that is created on a device inside the simulator is connected and answers as
+// its device does. What Edge does besides is not simulated.
 //
 // Sources are Microsoft's documentation of IoT Hub (https://learn.microsoft.com/azure/iot-hub/) and what users of the real
 // service have published of its answers. Where neither says anything the code says "a guess", and where a guess matters

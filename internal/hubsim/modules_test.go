@@ -1,13 +1,16 @@
 package hubsim_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fleetjobs/fleetjobs/internal/fleetsim"
 	"github.com/fleetjobs/fleetjobs/internal/hubsim"
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/sas"
 )
 
 func TestModuleOverItsLife(t *testing.T) {
@@ -103,4 +106,48 @@ func TestModulesAnswerAsTheirDevicesDo(t *testing.T) {
 	rows := h.pages("SELECT * FROM devices.jobs WHERE devices.jobs.deviceId = 'dev-000002'", 10, nil)
 	require.Len(t, rows[0], 1)
 	require.Equal(t, "m", rows[0][0]["moduleId"])
+}
+
+// A module is a client of its own beside its device: it connects as DEVICE/MODULE, with a key of its own.
+func TestModulesConnect(t *testing.T) {
+	t.Parallel()
+	h := start(t, outside("d"))
+	var made struct {
+		Authentication struct{ SymmetricKey struct{ PrimaryKey []byte } }
+	}
+	require.NoError(t, json.Unmarshal([]byte(h.do("PUT", "/devices/d/modules/m", "{}").body), &made))
+	token := func(resource string) string {
+		return sas.New(resource, "", made.Authentication.SymmetricKey.PrimaryKey, time.Now().Add(time.Hour))
+	}
+	for name, opt := range map[string]dialOptions{
+		"the device's resource of another": {id: "d/m", password: token("localhost/devices/d/modules/n")},
+		"as the device":                    {id: "d", password: token("localhost/devices/d")},
+		"under the device's name":          {id: "d/m", user: "localhost/d/?api-version=2021-04-12", password: token("localhost/devices/d/modules/m")},
+	} {
+		_, err := h.dial(opt)
+		require.ErrorIs(t, err, packets.ErrorRefusedNotAuthorised, name)
+	}
+	device := h.connect("d")
+	module, err := h.dial(dialOptions{id: "d/m", password: token("localhost/devices/d/modules/m")})
+	require.NoError(t, err)
+	require.True(t, device.IsConnected(), "the module does not take its place")
+	require.Equal(t, "Connected", h.do("GET", "/twins/d/modules/m", "").object(t)["connectionState"])
+	require.Equal(t, byte(1), module.subscribe("devices/d/modules/m/inputs/#", 1))
+
+	module.subscribe("$iothub/twin/res/#", 0)
+	module.publish("$iothub/twin/PATCH/properties/reported/?$rid=1", `{"fw":"2"}`)
+	topic, _ := module.next()
+	require.Equal(t, "$iothub/twin/res/204/?$rid=1&$version=2", topic)
+	require.Contains(t, h.do("GET", "/twins/d/modules/m", "").body, `"fw":"2"`)
+	require.NotContains(t, h.do("GET", "/twins/d", "").body, "fw")
+	module.publish("devices/d/modules/m/messages/events/", "x")
+	require.EqualValues(t, 1, h.Stats().DeviceMessages)
+
+	module.subscribe(methods, 0)
+	module.answer(func(method, _ string) (int, string) { return 200, `"` + method + `"` })
+	require.JSONEq(t, `{"status":200,"payload":"reboot"}`, h.do("POST", "/twins/d/modules/m/methods", reboot).body)
+	require.Equal(t, 404, h.do("POST", "/twins/d/methods", reboot).StatusCode, "the device takes none")
+	h.do("DELETE", "/devices/d/modules/m", "", "If-Match", "*")
+	module.requireLost()
+	require.True(t, device.IsConnected())
 }

@@ -59,8 +59,7 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 }
 
 func (h *hook) authenticate(cl *mqtt.Client, pk packets.Packet) (*registry.Device, time.Time, bool) {
-	named, ok := userName(string(pk.Connect.Username))
-	if !ok || named != cl.ID {
+	if !names(string(pk.Connect.Username), cl.ID) {
 		return nil, time.Time{}, false
 	}
 	device, ok := h.broker.opt.Device(cl.ID)

@@ -3,9 +3,11 @@ package broker
 import (
 	"strconv"
 	"strings"
+
+	"github.com/fleetjobs/fleetjobs/internal/hubsim/registry"
 )
 
-// The filters that a device may subscribe, besides its own devicebound messages.
+// The filters that a device or module may subscribe, besides messages to itself.
 const (
 	filterMethods = "$iothub/methods/POST/#"
 	filterResults = "$iothub/twin/res/#"
@@ -30,7 +32,7 @@ type message struct {
 	status  int    // of a method's answer
 }
 
-// parseTopic reads the topic of a publication by a device. The request is unknownRequest if the hub has no such topic.
+// parseTopic reads the topic of a publication by a device, or a module by its id in the registry. The request is unknownRequest if the hub has no such topic.
 func parseTopic(topic, deviceID string) message {
 	if rest, ok := strings.CutPrefix(topic, "$iothub/methods/res/"); ok {
 		number, query, ok := strings.Cut(rest, "/?")
@@ -47,7 +49,7 @@ func parseTopic(topic, deviceID string) message {
 	if query, ok := strings.CutPrefix(topic, "$iothub/twin/PATCH/properties/reported/?"); ok {
 		return twinRequest(twinReport, query)
 	}
-	if strings.HasPrefix(topic, "devices/"+deviceID+"/messages/events") {
+	if strings.HasPrefix(topic, "devices/"+registry.Path(deviceID)+"/messages/events") {
 		return message{request: telemetry}
 	}
 	return message{}
@@ -71,21 +73,30 @@ func parameter(query, name string) string {
 	return ""
 }
 
-// allowedFilter reports whether a device may subscribe a filter.
+// allowedFilter reports whether a device or module may subscribe a filter. Modules get messages by their inputs; their SDKs
+// subscribe everything below the module, or the inputs.
 func allowedFilter(filter, deviceID string) bool {
 	switch filter {
-	case filterMethods, filterResults, filterDesired, "devices/" + deviceID + "/messages/devicebound/#":
+	case filterMethods, filterResults, filterDesired:
 		return true
 	}
-	return false
+	rest, ok := strings.CutPrefix(filter, "devices/"+registry.Path(deviceID)+"/")
+	if strings.Contains(deviceID, "/") {
+		return ok && (rest == "#" || rest == "inputs/#")
+	}
+	return ok && rest == "messages/devicebound/#"
 }
 
-// userName returns the device that a CONNECT's user name is for: HOST/DEVICE/?api-version=..., with or without the question mark.
-func userName(text string) (deviceID string, ok bool) {
-	_, rest, ok := strings.Cut(text, "/")
-	if !ok {
-		return "", false
+// names reports whether a CONNECT's user name is for a client: HOST/CLIENT/?api-version=..., with or without the question mark.
+// The client is DEVICE or DEVICE/MODULE.
+func names(userName, clientID string) bool {
+	_, rest, ok := strings.Cut(userName, "/")
+	if !ok || clientID == "" {
+		return false
 	}
-	deviceID, _, _ = strings.Cut(rest, "/")
-	return deviceID, deviceID != ""
+	if rest == clientID {
+		return true
+	}
+	more, ok := strings.CutPrefix(rest, clientID+"/")
+	return ok && (strings.HasPrefix(more, "?") || strings.HasPrefix(more, "api-version="))
 }

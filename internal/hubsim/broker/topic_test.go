@@ -28,19 +28,33 @@ func TestTopicsOfADevice(t *testing.T) {
 	}
 }
 
+func TestTopicsOfAModule(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, message{request: telemetry}, parseTopic("devices/d1/modules/m/messages/events/a=b", "d1/m"))
+	require.Equal(t, message{}, parseTopic("devices/d1/messages/events/", "d1/m"))
+	for filter, allowed := range map[string]bool{
+		filterMethods: true, "devices/d1/modules/m/#": true, "devices/d1/modules/m/inputs/#": true,
+		"devices/d1/messages/devicebound/#": false, "devices/d1/modules/other/#": false, "devices/d1/#": false,
+	} {
+		require.Equal(t, allowed, allowedFilter(filter, "d1/m"), filter)
+	}
+	require.False(t, allowedFilter("devices/d1/modules/m/#", "d1"))
+}
+
 func TestUserNames(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"localhost/dev1/?api-version=2021-04-12&DeviceClientType=x%2F1": "dev1",
-		"localhost:8883/dev1/api-version=2020-09-30":                    "dev1",
-		"localhost/dev1": "dev1",
-		"localhost/":     "",
-		"localhost":      "",
-		"":               "",
+		"localhost/dev1/?api-version=2021-04-12&DeviceClientType=x/1": "dev1",
+		"localhost:8883/dev1/api-version=2020-09-30":                  "dev1",
+		"localhost/dev1":                       "dev1",
+		"localhost/dev1/m/?api-version=2021-1": "dev1/m",
+		"localhost/":                           "",
+		"localhost":                            "",
+		"":                                     "",
 	} {
-		id, ok := userName(text)
-		require.Equal(t, want, id, text)
-		require.Equal(t, want != "", ok, text)
+		for _, client := range []string{"dev1", "dev1/m", "dev", "", "localhost"} {
+			require.Equal(t, want != "" && client == want, names(text, client), "%s for %s", text, client)
+		}
 	}
 }
 

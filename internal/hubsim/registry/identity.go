@@ -56,6 +56,14 @@ const idExtras = "-:.+%_#*?!(),=@;$'"
 // ModuleID returns the id that a module has here. No device has such an id, since theirs hold no slash.
 func ModuleID(device, module string) string { return device + "/" + module }
 
+// Path returns where a device or module stands below /devices in tokens and topics: d, or d/modules/m.
+func Path(id string) string {
+	if device, module, ok := strings.Cut(id, "/"); ok {
+		return device + "/modules/" + module
+	}
+	return id
+}
+
 // ValidID reports whether a text can be the id of a device, or a module's own: up to 128 ASCII letters, digits and some punctuation.
 func ValidID(id string) bool {
 	if id == "" || len(id) > 128 {

@@ -2,11 +2,13 @@
 or the function app.
 """
 
+import base64
 import os
 import unittest
 import uuid
 from datetime import datetime, timedelta, timezone
 
+from azure.iot.device import IoTHubModuleClient
 from azure.iot.hub import IoTHubJobManager, IoTHubRegistryManager
 from azure.iot.hub.models import CloudToDeviceMethod, JobRequest, QuerySpecification, Twin, TwinProperties
 from msrest.exceptions import DeserializationError, HttpOperationError
@@ -105,6 +107,34 @@ class Jobs(unittest.TestCase):
         self.assertEqual(job.update_twin.etag, "*")
         self.assertEqual(job.device_job_statistics.succeeded_count, 1)
         until("the patch", lambda: [p for p in self.device.patches if p.get("run") == run])
+
+    def test_a_job_over_modules_reaches_the_module_and_not_its_device(self):
+        module_id = new_id()
+        key = base64.b64encode(uuid.uuid4().bytes * 2).decode()
+        self.registry.create_module_with_sas(DEVICE_ID, module_id, "", key, key)
+        host = os.environ["DEVICE_CONNECTION_STRING"].partition(";")[0]
+        connection = f"{host};DeviceId={DEVICE_ID};ModuleId={module_id};SharedAccessKey={key}"
+        module = Device(IoTHubModuleClient.create_from_connection_string(connection))
+        self.addCleanup(module.client.shutdown)
+        until("the module", lambda: self.registry.get_module_twin(DEVICE_ID, module_id).connection_state == "Connected")
+
+        run = new_id()
+        lock = CloudToDeviceMethod(method_name="lockDoor", payload=run, response_timeout_in_seconds=15, connect_timeout_in_seconds=15)
+        answer = self.registry.invoke_device_module_method(DEVICE_ID, module_id, lock)
+        self.assertEqual((answer.status, answer.payload["got"]), (200, run))
+        condition = f"FROM devices.modules WHERE moduleId = '{module_id}'"
+        job_id = self.create(condition=condition, method=lock)
+        job = self.ended(job_id)
+        self.assertEqual((job.status, job.query_condition), ("completed", condition))
+        self.assertEqual(job.device_job_statistics.succeeded_count, 1)
+        (row,) = self.rows(f"devices.jobs.jobId = '{job_id}'")
+        self.assertEqual(row["outcome"]["deviceMethodResponse"]["payload"]["got"], run)
+        self.assertEqual(module.calls, [run, run])
+        self.assertNotIn(run, self.device.calls)
+
+        twin = Twin(etag="*", properties=TwinProperties(desired={"run": run}))
+        self.assertEqual(self.ended(self.create(condition=condition, method=None, twin=twin)).status, "completed")
+        until("the patch", lambda: [p for p in module.patches if p.get("run") == run])
 
     def test_start_time_time_limit_and_payload_may_be_left_out(self):
         job = self.ended(self.create(method=CloudToDeviceMethod(method_name="lockDoor")))

@@ -11,12 +11,12 @@ OFFLINE_DEVICE_ID = os.environ["OFFLINE_DEVICE_ID"]
 
 
 class Device:
-    """A device that remembers the calls of lockDoor and the patches of its desired properties."""
+    """A device, or a module of it, that remembers the calls of lockDoor and the patches of its desired properties."""
 
-    def __init__(self):
+    def __init__(self, client=None):
         self.calls = []
         self.patches = []
-        self.client = IoTHubDeviceClient.create_from_connection_string(os.environ["DEVICE_CONNECTION_STRING"])
+        self.client = client or IoTHubDeviceClient.create_from_connection_string(os.environ["DEVICE_CONNECTION_STRING"])
         self.client.on_method_request_received = self._method
         self.client.on_twin_desired_properties_patch_received = self.patches.append
         self.client.connect()
