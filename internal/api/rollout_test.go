@@ -128,7 +128,7 @@ func TestAJobIsEditedWhileItRuns(t *testing.T) {
 	w := newWorld(t, fleet("ok", 130)...)
 	w.put("a", inBatches(`{"startTime":"2026-12-24T00:00:00Z"}`))
 	w.waitsFor("a", "startTime")
-	now := `{"rollout":{"batches":[{"number":10},{}],"maxConcurrency":50},"maxExecutionTimeInSeconds":3600}`
+	now := `{"rollout":{"batches":[{"number":10},{}],"maxConcurrency":50},"maxExecutionTimeInSeconds":3600,"priority":9}`
 	edit := func(tag, body string) reply { return w.call(http.MethodPatch, "/api/jobs/a", body, "If-Match", tag) }
 	w.problem(edit("", now), http.StatusPreconditionRequired, "version-missing")
 	w.problem(edit(`"2"`, now), http.StatusPreconditionFailed, "edited-meanwhile")
@@ -138,11 +138,14 @@ func TestAJobIsEditedWhileItRuns(t *testing.T) {
 	r := edit(`"1"`, now)
 	require.Equal(t, http.StatusOK, r.status, "%s", r.body)
 	require.EqualValues(t, 2, r.json(t)["version"])
+	require.EqualValues(t, 9, r.json(t)["priority"])
+	require.EqualValues(t, 3600, r.json(t)["maxExecutionTimeInSeconds"])
 	w.finish()
 	got := w.get("/api/jobs/a")
 	require.EqualValues(t, 130, got["deviceJobStatistics"].(map[string]any)["succeededCount"])
 	require.EqualValues(t, 50, got["rollout"].(map[string]any)["maxConcurrency"])
 	require.EqualValues(t, 3600, got["maxExecutionTimeInSeconds"])
+	require.EqualValues(t, 9, got["priority"])
 	require.Regexp(t, `^edited a .* running>running$`, w.actions("/api/jobs/a/audit")[0])
 	w.problem(edit(`*`, `{"maxExecutionTimeInSeconds":3600}`), http.StatusConflict, "job-ended")
 }

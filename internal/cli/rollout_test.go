@@ -26,4 +26,7 @@ func TestAnEditNamesSomething(t *testing.T) {
 	patch, err := (&jobEdit{rate: 5, maxTime: 7_200_000_000_000}).patch()
 	require.NoError(t, err)
 	require.JSONEq(t, `{"maxExecutionTimeInSeconds":7200,"rollout":{"maximumPerMinute":5}}`, string(patch))
+	patch, err = (&jobEdit{priority: 9}).patch()
+	require.NoError(t, err)
+	require.JSONEq(t, `{"priority":9}`, string(patch))
 }

@@ -73,8 +73,8 @@ func (c *Client) NextBatch(ctx context.Context, id, note string) (*Job, error) {
 	return c.hold(ctx, request{method: http.MethodPost, path: jobPath(id, "next-batch")}, note)
 }
 
-// Edit changes what a merge patch (RFC 7396) of maxExecutionTimeInSeconds, rollout, abort and maintenanceWindow says, if the job's version
-// is still the given one.
+// Edit changes what a merge patch (RFC 7396) of maxExecutionTimeInSeconds, rollout, abort, maintenanceWindow and
+// priority says, if the job's version is still the given one.
 func (c *Client) Edit(ctx context.Context, id string, version int, patch []byte) (*Job, error) {
 	r := request{method: http.MethodPatch, path: jobPath(id), body: patch, header: http.Header{"If-Match": {fmt.Sprintf("%q", fmt.Sprint(version))}}}
 	var job Job

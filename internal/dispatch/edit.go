@@ -15,7 +15,7 @@ var ErrEdited = errors.New("the job was edited meanwhile")
 // AnyVersion stands for whatever version a job has.
 const AnyVersion = 0
 
-// Edit is a change of a job's rate, thresholds, time limit or maintenance window, also while it runs.
+// Edit is a change of a job's rate, thresholds, time limit, maintenance window or priority, also while it runs.
 type Edit struct {
 	Patch   []byte // a merge patch of the definition's editable members, of a recurring job of all
 	Version int    // that the caller knows, or AnyVersion
@@ -69,7 +69,9 @@ func (e Edit) change(c job.Change, status job.Status) job.Change {
 }
 
 func (d *Dispatcher) editRun(ctx context.Context, id string, e Edit, by job.Caller) (*job.Record, *job.Run, error) {
-	return d.roll(ctx, id, func(run *job.Run, rec *job.Record) (bool, error) {
+	var former job.Run
+	rec, run, err := d.roll(ctx, id, func(run *job.Run, rec *job.Record) (bool, error) {
+		former = *run
 		was := rec.Latest(run).MaintenanceWindow
 		next, err := e.of(rec, run, d.now())
 		if err != nil {
@@ -82,4 +84,9 @@ func (d *Dispatcher) editRun(ctx context.Context, id string, e Edit, by job.Call
 		run.Enter(e.change(rec.Change(job.ActionEdited, by, d.now()), run.Status))
 		return true, nil
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	rec.Definition = rec.Latest(run)
+	return rec, run, d.relist(ctx, &former, run)
 }

@@ -67,7 +67,7 @@ func (w *worker) awaited(now time.Time, probe bool) []string {
 
 // mayAsk takes a further query out of the hub's allowance. Where that is too far off, the shard comes back for it.
 func (w *worker) mayAsk(ctx, starting context.Context, patience time.Duration) bool {
-	g, err := w.op.lane.pacer.reserve(ctx, pace.Queries, pace.Ask{Run: w.shard.RunID, Weight: w.op.weight, Costs: []int{1}})
+	g, err := w.op.lane.pacer.reserve(ctx, pace.Queries, pace.Ask{Run: w.shard.RunID, Weight: w.run.Priority, Costs: []int{1}})
 	if err != nil {
 		w.log.WarnContext(ctx, "no query could be reserved; the shard comes back for it", "error", err)
 		w.handBack(hold)

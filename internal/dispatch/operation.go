@@ -22,8 +22,6 @@ type operation struct {
 	kind pace.Operation // whose allowance a call uses
 	cost int            // how much of it
 	lane *lane
-	// weight is the run's part of the hub's allowance.
-	weight int
 
 	guard   *guard        // nil without abort criteria
 	retry   *job.Retry    // nil without retry criteria
@@ -54,7 +52,7 @@ func (d *Dispatcher) operation(ctx context.Context, run *job.Run) (*operation, e
 		}
 		rules := operation{
 			lane: lane, guard: newGuard(rec.Abort), retry: rec.Retry, once: rec.Once(), rolls: run.Rollout != nil, repeats: newRepeats(),
-			weight: run.Priority, windows: windows,
+			windows: windows,
 		}
 		if rec.Timeout != nil {
 			rules.limit = time.Duration(rec.Timeout.InProgress)

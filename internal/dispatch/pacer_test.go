@@ -143,22 +143,22 @@ func TestALateShardTakesANewSlot(t *testing.T) {
 	d := newWorld(t, opts).current().d
 	op := &operation{lane: d.lanes[0], kind: pace.Methods, cost: 2}
 	shard := newShard("j.0", 0, []string{"a", "b", "c"})
-	m := message{Kind: kindShard, Run: "j.0"}
+	m, run := message{Kind: kindShard, Run: "j.0"}, &job.Run{ID: "j.0"}
 	now := d.now()
 	fresh := m.in(pace.Slot{At: now.Add(-slotLate / 2), For: time.Second})
-	kept, _, err := d.paced(t.Context(), fresh, op, shard)
+	kept, _, err := d.paced(t.Context(), fresh, run, op, shard)
 	require.NoError(t, err)
 	require.Equal(t, fresh, kept)
-	late, _, err := d.paced(t.Context(), m.in(pace.Slot{At: now.Add(-2 * slotLate), For: time.Second}), op, shard)
+	late, _, err := d.paced(t.Context(), m.in(pace.Slot{At: now.Add(-2 * slotLate), For: time.Second}), run, op, shard)
 	require.NoError(t, err)
 	require.False(t, late.slot().At.Before(now.Truncate(time.Millisecond)))
 	require.Equal(t, 600*time.Millisecond, late.slot().For, "three calls of cost two at ten a second")
 	for range 20 {
-		_, _, err = d.paced(t.Context(), m, op, newShard("j.0", 0, make([]string, 100)))
+		_, _, err = d.paced(t.Context(), m, run, op, newShard("j.0", 0, make([]string, 100)))
 		require.NoError(t, err)
 	}
 	old := m.in(pace.Slot{At: now.Add(-time.Hour), For: time.Minute})
-	none, wait, err := d.paced(t.Context(), old, op, shard)
+	none, wait, err := d.paced(t.Context(), old, run, op, shard)
 	require.NoError(t, err)
 	require.Greater(t, wait, hold, "the run's part of the horizon is taken: the message comes back")
 	require.Equal(t, old, none, "and asks again, with no slot that nobody reserved and the time over which a rollout spreads it")

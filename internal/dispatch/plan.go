@@ -119,7 +119,7 @@ func (p *planner) carryOut(ctx context.Context, owner string) error {
 		return err
 	}
 	r := &reader{
-		d: p.d, lane: op.lane, run: p.run.ID, weight: op.weight, until: p.until, blocked: p.blocked, slots: p.slots,
+		d: p.d, lane: op.lane, run: p.run.ID, weight: p.run.Priority, until: p.until, blocked: p.blocked, slots: p.slots,
 		target: target{d: p.d, hub: p.run.Hub, run: p.run.ID, rec: rec, list: p.plan.List, pool: p.plan.Pool},
 	}
 	ready, err := p.divide(ctx, r)

@@ -60,7 +60,7 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 		return d.park(ctx, shard)
 	}
 	op = op.next(shard, now, m.Probe)
-	m, wait, err := d.paced(ctx, m, op, shard)
+	m, wait, err := d.paced(ctx, m, run, op, shard)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (d *Dispatcher) claim(ctx context.Context, shard *job.Shard, by claimant) e
 
 // paced gives m a slot in the hub's allowance for what is left of its shard, unless it has one whose time has not passed, and how
 // long m should still be on its way.
-func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard *job.Shard) (message, time.Duration, error) {
+func (d *Dispatcher) paced(ctx context.Context, m message, run *job.Run, op *operation, shard *job.Shard) (message, time.Duration, error) {
 	now := d.now()
 	if slot := m.slot(); !slot.At.IsZero() && now.Sub(slot.At) <= slotLate {
 		return m, m.early(now), nil
@@ -108,7 +108,7 @@ func (d *Dispatcher) paced(ctx context.Context, m message, op *operation, shard 
 	if ready == 0 {
 		return m.in(pace.Slot{}), 0, nil
 	}
-	g, err := op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: m.Run, Weight: op.weight, Costs: op.costs([]int{ready})})
+	g, err := op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: m.Run, Weight: run.Priority, Costs: op.costs([]int{ready})})
 	if err != nil {
 		return m, 0, err
 	}

@@ -52,6 +52,18 @@ func (d *Dispatcher) turn(ctx context.Context, run *job.Run) (taken, changed boo
 	return false, !listed, d.store.Await(ctx, run)
 }
 
+// relist ranks a run that waits for its turn, and was edited, by its new priority. Should it begin meanwhile, or this process
+// die on the way, it is listed once too often until the timer comes to that row.
+func (d *Dispatcher) relist(ctx context.Context, former, run *job.Run) error {
+	if d.opts.MaxRuns == 0 || run.Waiting == nil || former.Waiting == nil || former.Priority == run.Priority {
+		return nil
+	}
+	if err := d.store.Await(ctx, run); err != nil {
+		return err
+	}
+	return d.store.Unawait(ctx, former)
+}
+
 // firstWaiting gives the run that is to begin next, nil when none waits.
 func (d *Dispatcher) firstWaiting(ctx context.Context, turns []string) (*tablestore.Waits, error) {
 	waiting, err := d.store.Waiting(ctx, len(turns)+1)

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,43 @@ func TestRunsWaitForTheirTurn(t *testing.T) {
 		before := []string{"first", "urgent", "second"}[i]
 		require.False(t, started(id).Before(w.status(before).EndedAt), "%s began before %s had ended", id, before)
 	}
+}
+
+// A run that waits is moved forward or back by an edit of its priority, and is listed once only.
+func TestAnEditedPriorityChangesWhoIsNext(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, oneAtATime)
+	w.hub.populate(1)
+	hold := make(chan struct{})
+	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
+		<-hold
+		return iothub.MethodResult{Status: 200}, nil
+	}
+	w.create(prioritised("first", 5))
+	w.run(func(context.Context) bool { return w.hub.called("dev-0") == 1 })
+	for _, id := range []string{"second", "third", "fourth"} {
+		w.create(prioritised(id, map[string]int{"second": 8, "third": 5, "fourth": 5}[id]))
+		w.run(w.waits(id))
+	}
+	for id, patch := range map[string]string{"second": `{"priority":null}`, "third": `{"priority":1}`, "fourth": `{"priority":9}`} {
+		_, run, err := w.current().d.Edit(t.Context(), id, Edit{Patch: []byte(patch), Version: 1}, someone())
+		require.NoError(t, err)
+		require.NotNil(t, run.Waiting)
+	}
+	waiting, err := w.observer().Waiting(t.Context(), 10)
+	require.NoError(t, err)
+	var order []string
+	for _, one := range waiting {
+		id, _, _ := strings.Cut(one.RunID, ".")
+		order = append(order, id)
+	}
+	require.Equal(t, []string{"fourth", "second", "third"}, order)
+	close(hold)
+	for _, id := range []string{"fourth", "second", "third"} {
+		require.Equal(t, job.StatusCompleted, w.ended(id).Status)
+	}
+	require.True(t, w.status("fourth").StartedAt.Before(w.status("second").StartedAt))
+	require.True(t, w.status("second").StartedAt.Before(w.status("third").StartedAt))
 }
 
 // A run that waits may be cancelled, and keeps no other waiting then.

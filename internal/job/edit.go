@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -17,6 +18,7 @@ type Edited struct {
 	MaxExecutionTimeInSeconds int64    `json:"maxExecutionTimeInSeconds,omitempty"`
 	Rollout                   *Rollout `json:"rollout,omitempty"`
 	Abort                     *Abort   `json:"abort,omitempty"`
+	Priority                  int      `json:"priority,omitempty"`
 	// MaintenanceWindow says when the run may work from now on.
 	MaintenanceWindow *schedule.WindowSpec `json:"maintenanceWindow,omitempty"`
 }
@@ -24,13 +26,15 @@ type Edited struct {
 // editable gives the present members.
 func (d *Definition) editable() Edited {
 	return Edited{
-		MaxExecutionTimeInSeconds: d.MaxExecutionTimeInSeconds, Rollout: d.Rollout, Abort: d.Abort, MaintenanceWindow: d.MaintenanceWindow,
+		MaxExecutionTimeInSeconds: d.MaxExecutionTimeInSeconds, Rollout: d.Rollout, Abort: d.Abort, Priority: d.Priority,
+		MaintenanceWindow: d.MaintenanceWindow,
 	}
 }
 
 // put takes over edited members.
 func (d *Definition) put(e Edited) {
 	d.MaxExecutionTimeInSeconds, d.Rollout, d.Abort, d.MaintenanceWindow = e.MaxExecutionTimeInSeconds, e.Rollout, e.Abort, e.MaintenanceWindow
+	d.Priority = e.Priority
 }
 
 // Edit gives d with what a merge patch (RFC 7396) of its editable members changes at now. The error, if any, is Faults.
@@ -43,9 +47,9 @@ func (d Definition) Edit(patch []byte, now time.Time) (Definition, error) {
 	if o == nil {
 		return d, faults
 	}
-	o.onlyEditable("maxExecutionTimeInSeconds", "rollout", "abort", "maintenanceWindow")
+	o.onlyEditable("maxExecutionTimeInSeconds", "rollout", "abort", "maintenanceWindow", "priority")
 	if len(o.members) == 0 {
-		o.fault("", patch, "must have at least one of maxExecutionTimeInSeconds, rollout, abort and maintenanceWindow")
+		o.fault("", patch, "must have at least one of maxExecutionTimeInSeconds, rollout, abort, maintenanceWindow and priority")
 	}
 	if len(faults) > 0 {
 		return d, faults
@@ -62,6 +66,7 @@ func (d Definition) Edit(patch []byte, now time.Time) (Definition, error) {
 		MaxExecutionTimeInSeconds: m.integer("maxExecutionTimeInSeconds", 0, 1, MaxExecutionSecs),
 		Rollout:                   m.rollout(),
 		Abort:                     m.abort(),
+		Priority:                  m.priority(),
 		MaintenanceWindow:         m.window(now),
 	}
 	if !reflect.DeepEqual(next.MaintenanceWindow, d.MaintenanceWindow) && (localWindow(d.MaintenanceWindow) || localWindow(next.MaintenanceWindow)) {
@@ -146,6 +151,9 @@ func (r *Run) TakeOver(d *Definition) {
 		r.Rollout.Policy = *e.Rollout.Clone()
 	}
 	r.Failure = d.FailurePolicy.orNil()
+	if r.Priority != e.Priority {
+		r.Priority = cmp.Or(e.Priority, DefaultPriority) // in words: a ledger takes 0 for what it was
+	}
 	if !r.StartedAt.IsZero() {
 		r.Deadline = time.Time{}
 		if e.MaxExecutionTimeInSeconds > 0 {

@@ -45,6 +45,8 @@ func TestEditsThatAreRefused(t *testing.T) {
 		`{"queryCondition":"*"}`:              "queryCondition: \"*\": can be edited of a recurring job only; of this one maxExecutionTimeInSeconds,",
 		`{"rolout":{}}`:                       `did you mean "rollout"?`,
 		`{"maxExecutionTimeInSeconds":0}`:     "must be a whole number from 1",
+		`{"priority":11}`:                     "must be a whole number from 1 to 10",
+		`{"exclusive":true}`:                  "exclusive: true: can be edited of a recurring job only",
 		`{"rollout":null}`:                    "can neither be added nor be taken away",
 		`{"rollout":{"maximumPerMinute":-1}}`: "rollout.maximumPerMinute: -1: must be",
 		`{"rollout":{"rate":1}}`:              "rollout.rate: 1: is not a known member",
@@ -80,4 +82,29 @@ func TestARunTakesAnEditOver(t *testing.T) {
 	rec.Reflect(&run)
 	require.Equal(t, int64(600), rec.MaxExecutionTimeInSeconds)
 	require.Equal(t, 3, rec.Version(nil))
+}
+
+// A run that had a priority and has none any more says so in words: what it asked for before counts otherwise.
+func TestARunTakesAPriorityOver(t *testing.T) {
+	t.Parallel()
+	rec := job.Record{Definition: decoded(t, editable), RunID: "a.1"}
+	run := rec.NewRun()
+	for _, step := range []struct {
+		patch    string
+		ofJob    int
+		ofTheRun int
+	}{
+		{`{"maxExecutionTimeInSeconds":600}`, 0, 0},
+		{`{"priority":9}`, 9, 9},
+		{`{"maxExecutionTimeInSeconds":601}`, 9, 9},
+		{`{"priority":null}`, 0, job.DefaultPriority},
+		{`{"priority":1}`, 1, 1},
+		{`{"priority":5}`, 0, job.DefaultPriority},
+	} {
+		next, err := rec.Latest(&run).Edit([]byte(step.patch), noon)
+		require.NoError(t, err)
+		run.TakeOver(&next)
+		rec.Reflect(&run)
+		require.Equal(t, []int{step.ofJob, step.ofTheRun}, []int{rec.Priority, run.Priority}, step.patch)
+	}
 }
