@@ -125,7 +125,7 @@ func TestSeenForgetsNothing(t *testing.T) {
 			wrong++
 		}
 	}
-	require.Less(t, wrong, 50, "false alarms")
+	require.Zero(t, wrong, "false alarms: each costs a read of all that is selected")
 	for n := range devices {
 		require.True(t, s.add(print(n)), n)
 	}
