@@ -15,6 +15,7 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/pace"
+	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
 
 // reservations counts the writes of a ledger from now on. after runs after the first.
@@ -170,4 +171,45 @@ func TestTheCacheKeepsWhatNobodyHasReadYet(t *testing.T) {
 	now = now.Add(forgetRuns + time.Second)
 	c.entry("c")
 	require.NotContains(t, c.entries, "a")
+}
+
+// TestARollUpGoesOnWhileShardsAreOpened: a feeder writes the run faster than a supervision can list what is done. The listing is made
+// once all the same, and every device that was opened is counted.
+func TestARollUpGoesOnWhileShardsAreOpened(t *testing.T) {
+	t.Parallel()
+	const done, opened = 4, 8
+	w := newWorld(t, quick)
+	p := w.fed(done + opened)
+	store := w.observer()
+	feed := func(n int) {
+		run := w.stored(p)
+		g := tablestore.Growth{Run: run, Opened: []tablestore.Underway{{Number: n, Devices: 2, Counts: run.HandOut(2, job.Counts{}), CheckAt: time.Now().Add(time.Hour)}}}
+		run.Enqueued++
+		require.NoError(t, store.Grow(t.Context(), g))
+	}
+	for n := range done {
+		feed(n)
+		shard, err := store.Shard(t.Context(), p.run.ID, n)
+		require.NoError(t, err)
+		shard.EndRest(job.Outcome{State: job.Canceled, Reason: job.JobCanceled}, time.Now())
+		require.NoError(t, store.CloseShard(t.Context(), shard))
+	}
+	next, listings := done, 0
+	w.through(meddler{fail: func(r *http.Request, body string) bool {
+		if strings.Contains(r.URL.Query().Get("$filter"), "'done:'") {
+			listings++
+		}
+		if isRollUp(body) && next < done+opened {
+			feed(next)
+			next++
+		}
+		return false
+	}})
+	require.NoError(t, w.current().d.Handle(t.Context(), Delivery{Body: []byte(`{"kind":"supervise","run":"lock.0"}`)}))
+	run := w.stored(p)
+	require.Equal(t, done+opened, run.Enqueued)
+	require.Equal(t, done, run.ClosedShards)
+	require.Equal(t, 2*done, run.Closed.Of(job.Canceled))
+	require.Equal(t, 2*opened, run.Live.Of(job.Queued))
+	require.Equal(t, 1, listings)
 }

@@ -72,6 +72,8 @@ type supervision struct {
 	done  []tablestore.Underway
 	dirty bool // the run was changed since it was stored
 	asked bool // a probe is on its way
+
+	stored job.Run // the run as it was last read or stored
 }
 
 // pass makes one supervision. As part of the chain it stores the generation of the next message and sends that; 0 is no
@@ -81,7 +83,7 @@ func (d *Dispatcher) pass(ctx context.Context, run *job.Run, generation int) err
 		return d.gather(ctx, run, generation)
 	}
 	chain := generation > 0
-	s := &supervision{d: d, run: run, now: d.now(), dirty: chain}
+	s := &supervision{d: d, run: run, now: d.now(), dirty: chain, stored: *run}
 	before := d.observe.before(run)
 	if chain {
 		run.Generation = generation
@@ -132,57 +134,6 @@ func (s *supervision) delay() time.Duration {
 		silent = min(silent, s.run.Deadline.Sub(s.now))
 	}
 	return max(superviseEvery, silent)
-}
-
-// look reads plan and shards under way and counts those that ended.
-func (s *supervision) look(ctx context.Context) error {
-	plan, err := s.d.store.Plan(ctx, s.run.ID)
-	if err != nil {
-		return err
-	}
-	all, err := s.d.store.Underway(ctx, s.run.ID)
-	if err != nil {
-		return err
-	}
-	s.plan, s.open, s.done = plan, nil, nil
-	s.run.Planned, s.run.Devices, s.run.PlanDone = plan.Shards, plan.Devices, plan.Done
-	if s.run.List = plan.List; plan.Rounds != nil {
-		s.run.Rounds = plan.Rounds
-	}
-	s.run.Live = job.Counts{}
-	s.run.Rollout.Live()
-	for _, u := range all {
-		switch {
-		case u.Done:
-			s.done = append(s.done, u)
-			continue
-		case u.Counts.Total() == 0:
-			u.Counts = job.CountsOf(job.Queued, job.NoReason, u.Devices)
-		}
-		s.open = append(s.open, u)
-		s.run.Live = s.run.Live.Plus(u.Counts)
-		s.run.Rollout.Under(u.Number, u.Counts)
-	}
-	return s.rollUp(ctx)
-}
-
-func (s *supervision) rollUp(ctx context.Context) error {
-	for rest := s.done; len(rest) > 0; {
-		n := min(len(rest), tablestore.MaxPerWrite)
-		closed := s.run.Closed
-		for _, u := range rest[:n] {
-			s.run.Closed = s.run.Closed.Plus(u.Counts)
-			s.run.Rollout.RolledUp(u.Number, u.Counts)
-		}
-		s.run.ClosedShards += n
-		if err := s.d.store.RollUp(ctx, s.run, rest[:n]); err != nil {
-			return err
-		}
-		s.d.observe.executed(ctx, s.run.Hub, s.run.Closed.Minus(closed))
-		s.dirty = false
-		rest = rest[n:]
-	}
-	return nil
 }
 
 // act does what the run's status asks for.
