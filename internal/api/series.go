@@ -80,6 +80,9 @@ func (s state) seriesMessage() string {
 	case job.StatusScheduled:
 		return "Waits for its next run, " + instant(rec.StartTime).String() + "."
 	case job.StatusRunning:
+		if s.run.Status == job.StatusScheduled && rec.MaintenanceWindow != nil && s.run.Rev != "" {
+			return fmt.Sprintf("Run %d waits for its start time, %s.", rec.Series.Runs, instant(s.run.StartAt))
+		}
 		if s.run.Status == job.StatusScheduled {
 			return fmt.Sprintf("Run %d begins.", rec.Series.Runs)
 		}

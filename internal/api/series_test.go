@@ -150,6 +150,19 @@ func TestAMaintenanceWindowIsShown(t *testing.T) {
 	}
 }
 
+// A run that somebody asks for while the window is closed says when it will begin.
+func TestARunWaitsForTheWindowAndSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "ok-1")
+	w.put("w", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
+		"schedule":{"cron":"0 2 * * *"},"maintenanceWindow":{"cron":"0 1 * * *","duration":"PT2H"}}`)
+	require.Equal(t, http.StatusOK, w.call(http.MethodPost, "/api/jobs/w/run", "").status)
+	w.finish()
+	require.Equal(t, "Run 1 waits for its start time, 2026-11-24T01:00:00.000Z.", w.get("/api/jobs/w")["statusMessage"])
+	run := w.get("/api/jobs/w/runs")["runs"].([]any)[0].(map[string]any)
+	require.Equal(t, "Waits for its start time, 2026-11-24T01:00:00.000Z.", run["statusMessage"])
+}
+
 func TestAJobOfOneRunHasOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "ok-1")

@@ -145,7 +145,11 @@ func (s state) message() string {
 		if w := waitingOf(s.run); w != nil {
 			return w.Reason
 		}
-		return "Waits for its start time, " + instant(s.rec.StartTime).String() + "."
+		at := s.rec.StartTime
+		if s.run.StartAt.After(at) {
+			at = s.run.StartAt // its maintenance window was closed
+		}
+		return "Waits for its start time, " + instant(at).String() + "."
 	case job.StatusRunning:
 		if s.run.Rounds.Waits() && !s.run.PlanDone {
 			return fmt.Sprintf("Looks for further devices at %s; %d of %d have ended.", instant(s.run.Rounds.NextAt), ended, st.DeviceCount)
