@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
@@ -164,6 +167,18 @@ func TestWhatFreesADevice(t *testing.T) {
 		require.Equal(t, "prepare reboot", w.hub.did("dev-0"))
 		w.nothingHeld()
 	})
+	t.Run("the end of its run, also when nobody wants it", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, watchful)
+		w.hub.populate(3)
+		w.hub.reported = func(string) map[string]any { return nil }
+		w.create(exclusively("first", updating))
+		w.begun("first", 3)
+		_, _, err := w.current().d.Cancel(t.Context(), "first", someone())
+		require.NoError(t, err)
+		require.Equal(t, 3, w.ended("first").Counts().Of(job.Canceled))
+		w.nothingHeld()
+	})
 	t.Run("the end of its execution", func(t *testing.T) {
 		t.Parallel()
 		w := begun(t)
@@ -177,6 +192,33 @@ func TestWhatFreesADevice(t *testing.T) {
 		require.Equal(t, "prepare", w.hub.did("dev-0"))
 		require.False(t, w.status("first").Status.Ended())
 	})
+}
+
+// A device that a worker called, or was about to call, when it died stays its run's, although it is offline when it is called again.
+func TestADeviceThatADeadWorkerMayHaveCalledStaysItsRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, impatient)
+	w.hub.populate(2)
+	var died atomic.Bool
+	w.hub.methods(func(id, method string) (iothub.MethodResult, error) {
+		switch {
+		case method != "update":
+			return accept(id, 0)
+		case !died.Swap(true):
+			w.current().dead(errKilled)
+			return iothub.MethodResult{}, hubError(iothub.Canceled)
+		}
+		return iothub.MethodResult{}, hubError(iothub.Offline)
+	})
+	w.create(exclusively("first", `"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"update"},
+		"retry":{"criteria":[{"failureType":"deviceOffline","numberOfRetries":9,"delay":"PT1H"}]}`))
+	w.begun("first", 2)
+	w.create(exclusively("second", rebooting))
+	w.allHeld("second")
+	_, _, err := w.current().d.Cancel(t.Context(), "first", someone())
+	require.NoError(t, err)
+	require.Equal(t, 2, w.ended("second").Counts().Of(job.Succeeded))
+	w.nothingHeld()
 }
 
 // Rows that dead processes have left, of runs that are gone and of shards that are closed, keep nobody away: who wants a device in one
@@ -235,26 +277,47 @@ func TestExclusiveStepsThroughADeath(t *testing.T) {
 	}
 }
 
-// What a page costs that asks for nothing new: a run reads what its shard keeps, and deletes it when all have ended.
-func TestAStepOfDevicesThatAreKeptAsksNobody(t *testing.T) {
+// heldRequests counts what slices ask for.
+type heldRequests struct{ asks, queries atomic.Int32 }
+
+func (h *heldRequests) Do(r *http.Request) (*http.Response, error) {
+	switch held := strings.Contains(r.URL.String(), "held"); {
+	case held && r.Method == http.MethodPut:
+		h.asks.Add(1)
+	case held && strings.Contains(r.URL.RawQuery, "filter"):
+		h.queries.Add(1)
+	}
+	return http.DefaultClient.Do(r)
+}
+
+// A page asks for its devices once, and looks once at what others have, however many steps there are. What it keeps becomes less with each
+// look that ends some of them.
+func TestAPageAsksForItsDevicesOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, watchful)
 	w.hub.populate(10)
-	w.hub.reported = fine
-	var asked atomic.Int32
-	w.hub.methods(func(id, method string) (iothub.MethodResult, error) {
-		if method == "finish" {
-			require.NoError(t, w.observer().Holders(t.Context(), "", func(h tablestore.Holder) {
-				if !h.Until.IsZero() {
-					asked.Add(1)
-				}
-				require.Len(t, h.Devices, 10)
-			}))
+	var done atomic.Bool
+	w.hub.reported = func(id string) map[string]any {
+		if !done.Load() && id == "dev-3" {
+			return nil
 		}
-		return accept(id, 0)
+		return map[string]any{"fw": map[string]any{"status": "done"}}
+	}
+	var n heldRequests
+	client, err := aztables.NewServiceClientFromConnectionString(w.storage, &aztables.ClientOptions{ClientOptions: azcore.ClientOptions{Transport: &n}})
+	require.NoError(t, err)
+	w.current().d.lanes[0].pacer.store = tablestore.New(client, "testhub", nil)
+	id := w.create(exclusively("one", `"type":"scheduleSteps","steps":[{"method":{"methodName":"prepare"}},{"method":{"methodName":"update"}},
+		{"waitFor":{"path":"properties.reported.fw.status","equals":"done"}}]`))
+	w.run(func(context.Context) bool { return w.status(id).Counts().Of(job.Succeeded) == 9 })
+	w.run(func(ctx context.Context) bool {
+		row, err := w.observer().Kept(ctx, w.status(id).ID, 0)
+		return err == nil && len(row.Devices) == 1
 	})
-	require.Equal(t, 10, w.ended(w.create(exclusively("one", updating))).Counts().Of(job.Succeeded))
-	require.Zero(t, asked.Load())
-	require.Equal(t, "prepare finish", strings.TrimSpace(w.hub.did("dev-3")))
+	done.Store(true)
+	require.Equal(t, 10, w.ended(id).Counts().Of(job.Succeeded))
+	require.Equal(t, "prepare update", w.hub.did("dev-3"))
 	w.nothingHeld()
+	require.EqualValues(t, 2, n.asks.Load(), "one to ask, and one to keep less")
+	require.EqualValues(t, 2, n.queries.Load(), "one to look, and one at the end of the run")
 }
