@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/fleetjobs/fleetjobs/internal/job"
@@ -19,6 +20,59 @@ const (
 	maxInspected = 10
 )
 
+// looks has slices of one run that look at the same time at what others have share a query. Each gets the answer of one that began after
+// it had asked.
+type looks struct {
+	mu   sync.Mutex
+	runs map[string]*look // runs with a query under way, and the one after it, nil where nobody waits for that
+}
+
+type look struct {
+	done chan struct{}
+	rows []tablestore.Holder
+	err  error
+}
+
+// at gives what read says.
+func (l *looks) at(ctx context.Context, run string, read func(context.Context) ([]tablestore.Holder, error)) ([]tablestore.Holder, error) {
+	l.mu.Lock()
+	next, busy := l.runs[run]
+	if next == nil {
+		next = &look{done: make(chan struct{})}
+		if l.runs == nil {
+			l.runs = map[string]*look{}
+		}
+		l.runs[run] = next
+	}
+	if !busy {
+		go l.drain(context.WithoutCancel(ctx), run, read)
+	}
+	l.mu.Unlock()
+	select {
+	case <-next.done:
+		return next.rows, next.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// drain reads for those who wait until nobody does.
+func (l *looks) drain(ctx context.Context, run string, read func(context.Context) ([]tablestore.Holder, error)) {
+	for {
+		l.mu.Lock()
+		next := l.runs[run]
+		if next == nil {
+			delete(l.runs, run)
+			l.mu.Unlock()
+			return
+		}
+		l.runs[run] = nil
+		l.mu.Unlock()
+		next.rows, next.err = read(ctx)
+		close(next.done)
+	}
+}
+
 // contender is a row of another run that has devices which the slice wants.
 type contender struct {
 	tablestore.Holder
@@ -29,7 +83,14 @@ type contender struct {
 func (w *worker) taken(ctx context.Context, wanted map[uint64]int) (map[uint64]time.Duration, error) {
 	taken, now := map[uint64]time.Duration{}, w.d.now()
 	var lapsed, old []contender
-	err := w.holds.store.Holders(ctx, w.shard.RunID, func(h tablestore.Holder) {
+	rows, err := w.op.lane.looks.at(ctx, w.shard.RunID, func(ctx context.Context) (rows []tablestore.Holder, err error) {
+		err = w.holds.store.Holders(ctx, w.shard.RunID, func(h tablestore.Holder) { rows = append(rows, h) })
+		return rows, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range rows {
 		c := contender{Holder: h}
 		for _, print := range h.Devices {
 			if _, ok := wanted[print]; ok {
@@ -44,9 +105,6 @@ func (w *worker) taken(ctx context.Context, wanted map[uint64]int) (map[uint64]t
 		default:
 			c.block(taken, now)
 		}
-	})
-	if err != nil {
-		return nil, err
 	}
 	for n, c := range lapsed {
 		gone := false

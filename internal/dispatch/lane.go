@@ -29,6 +29,7 @@ type lane struct {
 	gate  *gate
 	rates pace.Rates
 	meter hubMeter
+	looks looks // at what exclusive runs have of the hub's devices
 	// attrs tell the hub's metrics from those of others, nil where there is no other.
 	attrs []attribute.KeyValue
 	name  string
