@@ -61,6 +61,7 @@ type bench struct {
 	repetitions int
 	inFlight    int    // calls of the loop; the handler has the same limit
 	app         string // packaged app; "" is dist/app, built when it is stale
+	cases       string // of the scenario throttle: a part of their names; "" is all
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -77,6 +78,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	path := fs.String("json", filepath.Join("dist", "bench.json"), "where the rows are written")
 	fs.IntVar(&b.devices, "devices", 10_000, "size of the fleet")
 	fs.IntVar(&b.repetitions, "repetitions", 3, "how often what varies is measured")
+	fs.StringVar(&b.cases, "cases", "", "of throttle only the cases with this in their name, such as S3TwinsQuery1")
 	fs.StringVar(&b.app, "app", "", "a packaged app to measure instead of dist/app")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

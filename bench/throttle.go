@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,14 +33,16 @@ type workload struct {
 	jobs           int
 }
 
-// workloads are all combinations; a small measurement takes fewer.
+// workloads are all combinations that are asked for; a small measurement takes fewer.
 func (b *bench) workloads(c tierCase) []workload {
 	var all []workload
 	for _, twins := range []bool{false, true} {
 		for _, byQuery := range []bool{true, false} {
 			for _, jobs := range []int{1, 3} {
-				if !b.small || c.tier == throttle.S1 && (jobs == 1 || byQuery && !twins) || jobs == 1 && byQuery && !twins {
-					all = append(all, workload{twins, byQuery, jobs})
+				l := workload{twins, byQuery, jobs}
+				small := c.tier == throttle.S1 && (jobs == 1 || byQuery && !twins) || jobs == 1 && byQuery && !twins
+				if (small || !b.small) && strings.Contains(c.key(l), b.cases) {
+					all = append(all, l)
 				}
 			}
 		}
@@ -94,9 +97,15 @@ func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 func throttled(ctx context.Context, b *bench) (table, error) {
 	var t table
 	for _, c := range tierCases() {
+		if len(b.workloads(c)) == 0 {
+			continue
+		}
 		if err := b.throttledTier(ctx, c, &t); err != nil {
 			return t, fmt.Errorf("tier %s: %w", c.tier, err)
 		}
+	}
+	if len(t.rows) == 0 {
+		return t, fmt.Errorf("no case has %q in its name", b.cases)
 	}
 	t.notes = append(t.notes,
 		"One unit. The share is the least time that the binding allowance permits (the slower of queries and calls for a query, the calls for "+
@@ -138,7 +147,7 @@ func (b *bench) throttledTier(ctx context.Context, c tierCase, t *table) (err er
 		if err != nil {
 			return err
 		}
-		key, name := fmt.Sprintf("%s%s", c.tier, l.key()), fmt.Sprintf("%s, %s", c.tier, l)
+		key, name := c.key(l), fmt.Sprintf("%s, %s", c.tier, l)
 		t.add(key, name+": share of the allowance", "", c.least(l, specs)/took).goal = atLeast(0.98)
 		t.add(key+"Refused", name+": calls answered 429", "", refused(stats.Throttle)).goal = atMost(0.01)
 	}
@@ -171,10 +180,11 @@ func (l workload) String() string {
 	return text + ", alone"
 }
 
-func (l workload) key() string {
-	key := "Methods"
+// key is what -cases and dist/bench.json call a workload at a tier.
+func (c tierCase) key(l workload) string {
+	key := string(c.tier) + "Methods"
 	if l.twins {
-		key = "Twins"
+		key = string(c.tier) + "Twins"
 	}
 	if l.byQuery {
 		key += "Query"

@@ -45,6 +45,23 @@ func TestTheAppIsToldScaledRates(t *testing.T) {
 	require.Equal(t, 10*time.Second, tierCase{throttle.S1, 10}.hub().Throttle.Queue, "a second of real time")
 }
 
+func TestCasesAreChosenByName(t *testing.T) {
+	t.Parallel()
+	keys := func(b *bench) (keys []string) {
+		for _, c := range tierCases() {
+			for _, l := range b.workloads(c) {
+				keys = append(keys, c.key(l))
+			}
+		}
+		return keys
+	}
+	require.Len(t, keys(&bench{}), 24)
+	require.Equal(t, []string{"S3TwinsQuery3"}, keys(&bench{cases: "S3TwinsQuery3"}))
+	require.Equal(t, []string{"S1TwinsList1", "S2TwinsList1", "S3TwinsList1"}, keys(&bench{cases: "TwinsList1"}))
+	require.Empty(t, keys(&bench{cases: "S4"}))
+	require.Less(t, len(keys(&bench{small: true})), 12)
+}
+
 func TestShareOfRefusedRequests(t *testing.T) {
 	t.Parallel()
 	require.InDelta(t, 0.1, refused(map[throttle.Operation]throttle.Usage{
