@@ -100,7 +100,7 @@ func TestTheHandlerIsReadyWithoutStorageAndEndsWellOnSIGTERM(t *testing.T) {
 		}
 		defer resp.Body.Close() //nolint:errcheck // nothing is read
 		return resp.StatusCode == http.StatusOK
-	}, 20*time.Second, 10*time.Millisecond, "the host polls GET / until the handler answers")
+	}, time.Minute, 10*time.Millisecond, "the host polls GET / until the handler answers")
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait(), errs.String())
 }

@@ -46,15 +46,15 @@ func TestAJobThatRecurs(t *testing.T) {
 	runs := func() []run { return get[struct{ Runs []run }](s, "/api/jobs/often/runs").Runs }
 	job := func() recurrence { return get[recurrence](s, "/api/jobs/often") }
 
-	require.Eventually(t, func() bool { return len(runs()) >= 1 && runs()[0].Status == "completed" }, 30*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return len(runs()) >= 1 && runs()[0].Status == "completed" }, time.Minute, 100*time.Millisecond)
 	require.Equal(t, http.StatusOK, s.call(http.MethodPost, "/api/jobs/often/pause", `{"note":"a break"}`).status)
-	require.Eventually(t, func() bool { return job().Status == "paused" }, 10*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return job().Status == "paused" }, time.Minute, 100*time.Millisecond)
 	before := len(runs())
 	require.Equal(t, http.StatusOK, s.call(http.MethodPost, "/api/jobs/often/run", "").status)
-	require.Eventually(t, func() bool { return len(runs()) == before+1 && runs()[0].Status == "completed" }, 30*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return len(runs()) == before+1 && runs()[0].Status == "completed" }, time.Minute, 100*time.Millisecond)
 	require.Equal(t, "manual", runs()[0].Kind)
 	require.NoError(t, s.Host.KillHandler(0))
-	require.Eventually(t, func() bool { return s.call(http.MethodPost, "/api/jobs/often/resume", "").status == http.StatusOK }, 30*time.Second, 200*time.Millisecond)
+	require.Eventually(t, func() bool { return s.call(http.MethodPost, "/api/jobs/often/resume", "").status == http.StatusOK }, time.Minute, 200*time.Millisecond)
 	require.Eventually(t, func() bool { return job().Status == "completed" }, time.Minute, 200*time.Millisecond)
 
 	got := job()

@@ -48,7 +48,7 @@ func TestTheTutorial(t *testing.T) {
 	require.Equal(t, "scheduled", s.job("lock").Status)
 
 	s.until("move", 20*time.Second, ended)
-	require.Eventually(t, func() bool { return strings.Contains(device.String(), `"building":43`) }, 5*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(device.String(), `"building":43`) }, time.Minute, 20*time.Millisecond)
 	s.until("lock", 20*time.Second, ended)
 	require.Contains(t, device.String(), "lockDoor")
 

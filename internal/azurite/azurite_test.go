@@ -210,5 +210,5 @@ func requireClosed(t *testing.T, url string) {
 			_ = conn.Close()
 		}
 		return err != nil
-	}, 10*time.Second, 10*time.Millisecond, url)
+	}, time.Minute, 10*time.Millisecond, url)
 }

@@ -108,7 +108,7 @@ func TestTheInstallationEndsWithTheContext(t *testing.T) {
 	defer cancel()
 	failed := make(chan error, 1)
 	go func() { failed <- in.ensure(ctx, &bytes.Buffer{}) }()
-	require.Eventually(t, func() bool { return calls() == 1 }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return calls() == 1 }, time.Minute, 5*time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-failed, context.Canceled)
 }

@@ -96,7 +96,7 @@ func requireGone(t *testing.T, pids []int) {
 		require.Eventually(t, func() bool {
 			_, state, _ := stat(fmt.Sprintf("/proc/%d/stat", pid))
 			return state == "gone" || state == "Z" // dead, if nobody has looked yet
-		}, 10*time.Second, 20*time.Millisecond, "process %d is left behind", pid)
+		}, time.Minute, 20*time.Millisecond, "process %d is left behind", pid)
 	}
 }
 

@@ -97,7 +97,7 @@ func TestServeDrainsWhatIsInFlight(t *testing.T) {
 			_ = c.Close()
 		}
 		return err != nil
-	}, 5*time.Second, time.Millisecond, "takes new connections while it drains")
+	}, time.Minute, time.Millisecond, "takes new connections while it drains")
 	require.Empty(t, result)
 	close(g.leave)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)

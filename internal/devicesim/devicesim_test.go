@@ -47,7 +47,7 @@ func (o *output) String() string {
 // wait waits until the device has printed a text n times.
 func (o *output) wait(t *testing.T, text string, n int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return strings.Count(o.String(), text) >= n }, 15*time.Second, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return strings.Count(o.String(), text) >= n }, time.Minute, 10*time.Millisecond,
 		"the device did not print %q", text)
 }
 
@@ -121,7 +121,7 @@ func TestTheDeviceOfTheTutorial(t *testing.T) {
 	require.Eventually(t, func() bool {
 		v, ok := hub.Device("simDevice")
 		return ok && v.Twin.Reported.Values["lastSeen"] != nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 
 	require.NoError(t, stop())
 	require.Contains(t, out.String(), "stopped")

@@ -118,7 +118,7 @@ func TestRestartHost(t *testing.T) {
 		default:
 			return false
 		}
-	}, 20*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	require.ErrorContains(t, stack.Wait(t.Context()), "the functions host stopped")
 	require.NoError(t, stack.RestartHost(t.Context()))
 	require.Equal(t, []string{url, key}, []string{stack.URL, stack.Key})

@@ -72,7 +72,7 @@ func coldStart(t *testing.T, app string) (time.Duration, int) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // it was killed
 	}()
-	require.Eventually(t, func() bool { return answers(t.Context(), "http://"+address+"/api/health") }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return answers(t.Context(), "http://"+address+"/api/health") }, time.Minute, time.Millisecond)
 	took := time.Since(began)
 	return took, peakMemory(t, cmd.Process.Pid)
 }

@@ -37,9 +37,7 @@ func TestACancelHasOneEntryWhereverTheProcessDies(t *testing.T) {
 	for n := int64(1); n <= 6; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			opts := quick
-			opts.Lease = 600 * time.Millisecond
-			w := newWorld(t, opts)
+			w := newMortalWorld(t, quick)
 			w.hub.populate(10)
 			started := make(chan string, 10)
 			release := w.hub.held(started)

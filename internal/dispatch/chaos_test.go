@@ -25,11 +25,11 @@ func TestARunInTurmoil(t *testing.T) {
 			const devices = 1500
 			random := rand.New(rand.NewPCG(seed, 7))
 			opts := quick
-			opts.Lease, opts.Silence, opts.Slices, opts.OpenShards = 3*time.Second, time.Second, 4, 5
+			opts.Silence, opts.Slices, opts.OpenShards = time.Second, 4, 5
 			if seed%2 == 1 {
 				opts.Rates = pace.Rates{pace.Methods: 1500, pace.Queries: 100}
 			}
-			w := newWorld(t, opts)
+			w := newMortalWorld(t, opts)
 			w.hub.page = 20 + random.IntN(100)
 			w.hub.populate(devices)
 			for range 200 {

@@ -54,5 +54,5 @@ func TestShardsThatShareAWriteFailAlone(t *testing.T) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return len(c.runs) == 0
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }

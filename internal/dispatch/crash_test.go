@@ -10,21 +10,17 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
-// impatient finds what died within a second.
+// impatient looks for what died within a second. What that held is free when its lease is over.
 var impatient = Options{
-	Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-	Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
+	Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond, Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
 }
 
 // TestAProcessMayDieAtAnyRequest kills the process at its nth storage request, for every n that a run needs, and lets the
 // next one continue: the run ends, no device is lost, and only devices whose outcome was not stored are called again.
 func TestAProcessMayDieAtAnyRequest(t *testing.T) {
 	t.Parallel()
-	opts := Options{
-		Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-		Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
-		Slices: 1, // so that some shards run where they are selected, and others by messages
-	}
+	opts := impatient
+	opts.Slices = 1 // so that some shards run where they are selected, and others by messages
 	t.Run("planning", func(t *testing.T) {
 		t.Parallel()
 		dieAtEach(t, opts, 1, nil)
@@ -46,7 +42,7 @@ func dieAtEach(t *testing.T, opts Options, step int64, prepare func(*world)) {
 	for n := int64(1); n <= last; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, opts)
+			w := newMortalWorld(t, opts)
 			w.hub.page = 60
 			w.hub.populate(devices)
 			if prepare != nil {

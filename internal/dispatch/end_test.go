@@ -36,6 +36,7 @@ func TestCancelStopsNewCallsAndTellsWhoWasReached(t *testing.T) {
 	w := newWorld(t, opts)
 	w.hub.populate(30_000) // far beyond the shards that are enqueued at once
 	w.hub.page = 1000
+	late := azuritetest.Late(t, w.storage)
 	started := make(chan string, 1)
 	release := w.hub.held(started)
 	id := w.create(lockDoor)
@@ -45,7 +46,7 @@ func TestCancelStopsNewCallsAndTellsWhoWasReached(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, job.StatusStopping, run.Status)
 	asked := time.Now()
-	w.run(func(context.Context) bool { return time.Since(asked) > 2*time.Second })
+	w.run(func(context.Context) bool { return time.Since(asked) > 2*time.Second+late() })
 	close(release)
 	run = w.ended(id)
 
@@ -97,15 +98,16 @@ func TestAScheduledJobIsCancelledAtOnce(t *testing.T) {
 
 func TestTheTimeLimitEndsARun(t *testing.T) {
 	t.Parallel()
+	clock := beforeTheEnd()
 	opts := quick
-	opts.CallsInFlight = 10
+	opts.CallsInFlight, opts.Now = 10, clock.now
 	w := newWorld(t, opts)
 	w.hub.populate(250)
-	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
-		time.Sleep(100 * time.Millisecond) // a device that takes its time
-		return iothub.MethodResult{Status: 200}, nil
-	}
-	run := w.ended(w.create(`{"jobId":"short","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","maxExecutionTimeInSeconds":1}`))
+	slow(w, 100*time.Millisecond)
+	id := w.create(`{"jobId":"short","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","maxExecutionTimeInSeconds":1}`)
+	w.run(func(context.Context) bool { return w.total() > 0 })
+	clock.goOn()
+	run := w.ended(id)
 	require.Equal(t, job.StatusCompleted, run.Status)
 	require.Equal(t, job.EndTimeLimit, run.EndReason)
 	c := run.Counts()
@@ -149,15 +151,18 @@ func TestAStartTimeIsMetBetweenTicks(t *testing.T) {
 
 func TestTheTimerStartsWhatComesDue(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{Tick: 100 * time.Millisecond})
+	clock := beforeTheEnd()
+	w := newWorld(t, Options{Tick: 100 * time.Millisecond, Now: clock.now})
 	late := azuritetest.Late(t, w.storage)
 	w.hub.populate(1)
-	start := time.Now().Add(1500 * time.Millisecond)
+	calls := w.timed(clock)
+	start := clock.now().Add(1500 * time.Millisecond)
 	id := w.create(`{"jobId":"due","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","startTime":"` +
 		start.UTC().Format(time.RFC3339Nano) + `"}`)
 	require.Empty(t, w.queue.messages, "a job beyond two ticks waits in its due row, not in the queue")
+	clock.goOn()
 	w.ended(id)
-	require.WithinRange(t, w.hub.first, start, start.Add(2*time.Second+late()))
+	require.WithinRange(t, calls()["dev-0"][0], start, start.Add(2*time.Second+late()))
 }
 
 func TestCopiesAndStrangersInTheQueueAreHarmless(t *testing.T) {

@@ -150,11 +150,7 @@ func TestExclusiveRunsThroughADeath(t *testing.T) {
 	for n := int64(4); n <= 44; n += 4 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond, Tick: 200 * time.Millisecond,
-				RetryDelay: time.Millisecond,
-			})
-			w.queue.fast = true
+			w := newMortalWorld(t, impatient)
 			w.create(onDevices("first", 0, 120, `,"exclusive":true`))
 			w.create(onDevices("second", 0, 120, `,"exclusive":true`))
 			w.current().left.Store(n)

@@ -134,10 +134,10 @@ func TestAJitterSurvivesAnyDeath(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			clock := clockAt(t, "2026-12-01T00:00:00Z")
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond, Now: clock.now,
-			})
+			opts := impatient
+			opts.Now = clock.now
+			w := newWorld(t, opts)
+			w.hurries(clock.jump)
 			w.hub.page = 60
 			w.hub.populate(devices)
 			w.recur(recurring(`{"cron":"0 2 * * *","jitter":"PT2S"}`))

@@ -39,9 +39,7 @@ func TestAPlannerFeedsItsFreeSlots(t *testing.T) {
 // TestAPlannersOwnShardsAreSharedOutWhenItDies: its claims are leases like any other.
 func TestAPlannersOwnShardsAreSharedOutWhenItDies(t *testing.T) {
 	t.Parallel()
-	opts := quick
-	opts.Lease, opts.Silence = 500*time.Millisecond, 400*time.Millisecond
-	w := newWorld(t, opts)
+	w := newMortalWorld(t, impatient)
 	w.hub.populate(300)
 	calls := slow(w, 200*time.Millisecond)
 	id := w.create(lockDoor)

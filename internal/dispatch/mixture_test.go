@@ -63,10 +63,11 @@ func TestMembersOfAJobGoTogether(t *testing.T) {
 			opts := watchful
 			opts.Slices = 1 + random.IntN(8)
 			dies := seed%3 == 0
+			build := newWorld
 			if dies {
-				opts.Lease, opts.Silence, opts.Tick = 600*time.Millisecond, 400*time.Millisecond, 200*time.Millisecond
+				opts.Silence, opts.Tick, build = impatient.Silence, impatient.Tick, newMortalWorld
 			}
-			w := newWorld(t, opts)
+			w := build(t, opts)
 			w.hub.page = 7 + random.IntN(40)
 			w.hub.populate(120)
 			w.hub.tag(func(n int) any {

@@ -106,9 +106,9 @@ func notifying(t *testing.T, r *receiver, topic bool) Options {
 		o.Topic = notify.Topic{Endpoint: r.url + "/topic", Key: "key"}
 	}
 	return Options{
-		Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
+		Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
 		Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond,
-		Notify: Notify{Sender: notify.New(o), Lease: 600 * time.Millisecond, JobJSON: func(_ *job.Record, run *job.Run) ([]byte, error) {
+		Notify: Notify{Sender: notify.New(o), JobJSON: func(_ *job.Record, run *job.Run) ([]byte, error) {
 			return json.Marshal(map[string]any{"status": run.Status, "ended": run.Counts().Of(job.Succeeded)})
 		}},
 	}
@@ -335,7 +335,7 @@ func TestAProcessMayDieBetweenTheEndAndItsTelling(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			r := newReceiver(t, always(http.StatusOK))
-			w := newWorld(t, notifying(t, r, true))
+			w := newMortalWorld(t, notifying(t, r, true))
 			w.hub.populate(2)
 			id := w.create(r.calling(""))
 			w.current().left.Store(n)

@@ -25,11 +25,9 @@ func TestNoDeviceIsEverCalledTwice(t *testing.T) {
 	for n := int64(1); n <= last; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond, CallsInFlight: 30,
-				Slices: 1, // so that some shards run where they are selected, and others by messages
-			})
+			opts := impatient
+			opts.CallsInFlight, opts.Slices = 30, 1 // so that some shards run where they are selected, and others by messages
+			w := newMortalWorld(t, opts)
 			w.hub.page = 60
 			w.hub.populate(devices)
 			w.hub.answer = func(string, int) (iothub.MethodResult, error) {

@@ -14,25 +14,13 @@ import (
 	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
-// stopwatch notes when devices are called.
-type stopwatch struct {
-	mu    sync.Mutex
-	first time.Time
-	of    map[string]int // calls of devices by the first letter of their id
-}
-
-func watch(w *world) *stopwatch {
-	s := &stopwatch{of: map[string]int{}}
-	w.hub.answer = func(id string, n int) (iothub.MethodResult, error) {
-		s.mu.Lock()
-		if s.first.IsZero() {
-			s.first = time.Now()
-		}
-		s.of[id[:1]]++
-		s.mu.Unlock()
-		return accept(id, n)
+// awaits waits until something has happened, or until the test is over.
+func awaits(t *testing.T, happened <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-happened:
+	case <-t.Context().Done():
 	}
-	return s
 }
 
 func listOf(prefix string, n int) string {
@@ -60,15 +48,20 @@ func TestJobsShareAnAllowance(t *testing.T) {
 	opts := quick
 	opts.Rates = pace.Rates{pace.Methods: 300}
 	w := newWorld(t, opts)
-	calls := watch(w)
+	var begun sync.Once
+	called := make(chan struct{})
+	w.hub.answer = func(id string, n int) (iothub.MethodResult, error) {
+		if id[0] == 'b' {
+			begun.Do(func() { close(called) })
+		}
+		if id == "a-899" {
+			awaits(t, called) // b is not behind all of a
+		}
+		return accept(id, n)
+	}
 	started := time.Now()
 	a, b := w.create(listOf("a", 900)), w.create(listOf("b", 900))
-	first := w.ended(a)
-	calls.mu.Lock()
-	done := calls.of["b"]
-	calls.mu.Unlock()
-	require.Equal(t, 900, first.Counts().Of(job.Succeeded))
-	require.Positive(t, done, "b is not behind all of a")
+	require.Equal(t, 900, w.ended(a).Counts().Of(job.Succeeded))
 	require.Equal(t, 900, w.ended(b).Counts().Of(job.Succeeded))
 	require.GreaterOrEqual(t, time.Since(started), 5700*time.Millisecond, "1800 calls at 300 a second")
 }
@@ -79,18 +72,26 @@ func TestQueriesKeepTheirOwnPace(t *testing.T) {
 	opts.Rates = pace.Rates{pace.Queries: 5}
 	w := newWorld(t, opts)
 	w.hub.populate(1000)
-	calls := watch(w)
-	var first, last time.Time
-	w.hub.query = func(string) error {
-		if last = time.Now(); first.IsZero() {
-			first = last
+	var begun sync.Once
+	called := make(chan struct{})
+	w.hub.answer = func(id string, n int) (iothub.MethodResult, error) {
+		begun.Do(func() { close(called) })
+		return accept(id, n)
+	}
+	started := time.Now()
+	var last time.Time
+	w.hub.query = func(continuation string) error {
+		last = time.Now()
+		if continuation == "900" { // the first page's devices do not wait for the others
+			w.hub.mu.Unlock()
+			defer w.hub.mu.Lock()
+			awaits(t, called)
 		}
 		return nil
 	}
 	run := w.ended(w.create(lockDoor))
 	require.Equal(t, 1000, run.Counts().Of(job.Succeeded))
-	require.GreaterOrEqual(t, last.Sub(first), 1700*time.Millisecond, "ten pages, the first at once")
-	require.True(t, calls.first.Before(last), "the first page's devices do not wait for the others")
+	require.GreaterOrEqual(t, last.Sub(started), 1700*time.Millisecond, "ten pages, the first at once")
 }
 
 // TestManyJobsTakeTurnsAtTheQueries: planners that may not wait come back for the slot they got, not for a later one.
@@ -100,7 +101,6 @@ func TestManyJobsTakeTurnsAtTheQueries(t *testing.T) {
 	opts.Rates = pace.Rates{pace.Queries: 4}
 	w := newWorld(t, opts)
 	w.hub.populate(20)
-	watch(w)
 	const jobs = 3 * maxPatient
 	ids := make([]string, jobs)
 	for i := range ids {
@@ -168,6 +168,7 @@ func TestAPreviewDoesNotWaitForLong(t *testing.T) {
 	t.Parallel()
 	opts := quick
 	opts.Rates = pace.Rates{pace.Queries: 0.1}
+	opts.Now = beforeTheEnd().now
 	w := newWorld(t, opts)
 	w.hub.populate(3)
 	d := w.current().d

@@ -159,7 +159,7 @@ func TestAPlannerOfPartsMayDieAtAnyRequest(t *testing.T) {
 	for n := int64(1); n <= last; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, impatient)
+			w := newMortalWorld(t, impatient)
 			w.hub.page = 3 // the values come in two pages
 			w.hub.populate(24)
 			w.hub.tag(fourSites)

@@ -74,7 +74,7 @@ func TestAnOrderByChanceOutlivesDeathsAndLostTokens(t *testing.T) {
 	for n := int64(1); n <= 45; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, impatient)
+			w := newMortalWorld(t, impatient)
 			w.hub.page = 20
 			w.hub.populate(150)
 			w.hub.tag(func(i int) any { return float64(i % 50) })

@@ -258,40 +258,41 @@ func TestAFinishedRunIsReportedAtOnce(t *testing.T) {
 	require.Less(t, run.EndedAt.Sub(last), 2*time.Second+late(), "what the API promises")
 }
 
-// hangingHub never answers the first queries, as long as their context lives.
+// hangingHub answers no query until it is healed, as long as their context lives, which takes half a lease of its clock.
 type hangingHub struct {
 	Hub
-	hangs *atomic.Int64
-	under atomic.Int64
-	most  atomic.Int64
+	clock  *movedClock
+	lease  time.Duration
+	healed atomic.Bool
+	under  atomic.Int64
+	most   atomic.Int64
 }
 
 func (h *hangingHub) QueryPage(ctx context.Context, q, c string, n int) (iothub.Page, error) {
-	if h.hangs.Add(-1) < 0 {
+	if h.healed.Load() {
 		return h.Hub.QueryPage(ctx, q, c, n)
 	}
 	h.most.Store(max(h.most.Load(), h.under.Add(1)))
 	defer h.under.Add(-1)
-	select {
-	case <-ctx.Done():
-		return iothub.Page{}, &iothub.Error{Kind: iothub.Canceled}
-	case <-time.After(5 * time.Second):
-		return iothub.Page{}, hubError(iothub.Lost)
-	}
+	<-ctx.Done()
+	h.clock.jump(h.lease / 2)
+	return iothub.Page{}, &iothub.Error{Kind: iothub.Canceled}
 }
 
 // TestASlowQueryKeepsItsClaim: however long the hub takes, one planner asks, and goes on or blocks the run.
 func TestASlowQueryKeepsItsClaim(t *testing.T) {
 	t.Parallel()
 	opts := quick
-	opts.Lease, opts.Silence, opts.Attempts = 600*time.Millisecond, 200*time.Millisecond, 4
+	clock := beforeTheEnd() // it stands but for the queries: a busy machine takes no claim away
+	opts.Lease, opts.Silence, opts.Attempts, opts.Now = 600*time.Millisecond, 200*time.Millisecond, 4, clock.now
 	w := newWorld(t, opts)
 	w.hub.populate(10)
-	hub := &hangingHub{Hub: w.hub, hangs: &atomic.Int64{}}
-	hub.hangs.Store(9)
+	hub := &hangingHub{Hub: w.hub, clock: clock, lease: opts.Lease}
 	w.proc.d = New(w.observer(), w.queue, hub, w.opts)
 	id := w.create(lockDoor)
 	w.run(func(context.Context) bool { return w.status(id).Status == job.StatusBlocked })
+	hub.healed.Store(true)
+	clock.goOn()
 	require.Equal(t, 10, w.ended(id).Counts().Of(job.Succeeded))
 	require.Equal(t, int64(1), hub.most.Load())
 }
@@ -323,7 +324,8 @@ func TestClocksMayDiffer(t *testing.T) {
 func TestACancelTellsWhoMayHaveBeenReached(t *testing.T) {
 	t.Parallel()
 	opts := quick
-	opts.CallsInFlight, opts.Lease = 4, 2*time.Second
+	clock := clockAt(t, "2026-12-01T00:00:00Z")
+	opts.CallsInFlight, opts.Now = 4, clock.now
 	w := newWorld(t, opts)
 	w.hub.populate(100)
 	started := make(chan string, 100)
@@ -333,6 +335,7 @@ func TestACancelTellsWhoMayHaveBeenReached(t *testing.T) {
 	w.current().dead(errKilled)
 	_, _, err := w.current().d.Cancel(t.Context(), id, someone())
 	require.NoError(t, err)
+	clock.jump(time.Minute) // the lease of the dead worker's claim is over
 	run := w.status(id)
 	w.run(func(context.Context) bool { run = w.status(id); return run.Status.Ended() })
 	require.Equal(t, 4, run.Counts().ReasonMap()["abandoned"])

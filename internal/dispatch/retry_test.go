@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,22 +13,23 @@ import (
 )
 
 const patient = `{"jobId":"patient","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
-	"maxExecutionTimeInSeconds":%s,"retry":{"criteria":[{"failureType":"deviceOffline","delay":"PT2S","factor":1,"jitter":0}]}}`
+	"maxExecutionTimeInSeconds":3600,"retry":{"criteria":[{"failureType":"deviceOffline","delay":"PT20M","factor":1,"jitter":0}]}}`
 
 // Devices that are offline are called again until they come back, no more often than the delay allows, and no invocation and no
 // message waits for them.
 func TestOfflineDevicesAreCalledAgainUntilTheyComeBack(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, quick)
-	w.hub.populate(250)
+	w, clock := clocked(t, "2026-12-01T00:00:00Z", 250)
+	calls := w.timed(clock)
+	online := w.hub.answer
 	w.hub.answer = func(id string, call int) (iothub.MethodResult, error) {
+		answer, err := online(id, call)
 		if id[len(id)-1] == '7' && call <= 2 {
 			return iothub.MethodResult{}, hubError(iothub.Offline)
 		}
-		return iothub.MethodResult{Status: 200}, nil
+		return answer, err
 	}
-	began := time.Now()
-	id := w.create(replaced(patient, "3600"))
+	id := w.create(patient)
 	w.run(func(context.Context) bool {
 		run := w.status(id)
 		return run.PlanDone && run.Counts().Of(job.Succeeded) == 225
@@ -47,9 +47,23 @@ func TestOfflineDevicesAreCalledAgainUntilTheyComeBack(t *testing.T) {
 	require.False(t, e.NextAttemptAt.IsZero())
 	require.Empty(t, w.proc.d.slots, "no invocation waits")
 
+	clock.jump(20 * time.Minute)
+	w.run(func(context.Context) bool {
+		for device, e := range w.executions(w.status(id)) {
+			if device[len(device)-1] == '7' && (e.Attempts < 2 || e.NextAttemptAt.IsZero()) {
+				return false
+			}
+		}
+		return true
+	})
+	clock.jump(20 * time.Minute)
 	run := w.ended(id)
 	require.Equal(t, 250, run.Counts().Of(job.Succeeded))
-	require.GreaterOrEqual(t, time.Since(began), 3*time.Second, "two delays, less the slack of one second")
+	for device, at := range calls() {
+		for n := range at[1:] {
+			require.GreaterOrEqual(t, at[n+1].Sub(at[n]), 20*time.Minute-time.Second, "%s: the delay, less the slack of one second", device)
+		}
+	}
 	for device, e := range w.executions(run) {
 		want := 1
 		if device[len(device)-1] == '7' {
@@ -62,17 +76,28 @@ func TestOfflineDevicesAreCalledAgainUntilTheyComeBack(t *testing.T) {
 
 func TestTheEndOfARunEndsItsRetries(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, quick)
-	w.hub.populate(120)
+	w, clock := clocked(t, "2026-12-01T00:00:00Z", 120)
 	w.hub.answer = func(string, int) (iothub.MethodResult, error) { return iothub.MethodResult{}, hubError(iothub.Offline) }
-	run := w.ended(w.create(replaced(patient, "8")))
+	id := w.create(patient)
+	for attempts := 1; attempts <= 2; attempts++ {
+		w.run(func(context.Context) bool {
+			all := w.executions(w.status(id))
+			for _, e := range all {
+				if e.Attempts < attempts || e.NextAttemptAt.IsZero() {
+					return false
+				}
+			}
+			return len(all) == 120
+		})
+		clock.jump(20 * time.Minute)
+	}
+	run := w.ended(id)
 	require.Equal(t, job.EndFinished, run.EndReason, "no retry fits before the end, so that the last attempts were the end")
 	require.Equal(t, map[string]int{"deviceOffline": 120}, run.Counts().ReasonMap())
-	require.LessOrEqual(t, w.hub.called("dev-0"), 5)
-	require.GreaterOrEqual(t, w.hub.called("dev-0"), 2)
+	require.Equal(t, 3, w.hub.called("dev-0"))
 
 	w.hub.calls = map[string]int{}
-	id := w.create(`{"jobId":"called-off","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
+	id = w.create(`{"jobId":"called-off","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
 		"retry":{"criteria":[{"until":"P1D","delay":"PT1H"}]}}`)
 	w.run(func(context.Context) bool {
 		return w.hub.called("dev-119") == 1 && !w.executions(w.status(id))["dev-119"].NextAttemptAt.IsZero()
@@ -83,8 +108,6 @@ func TestTheEndOfARunEndsItsRetries(t *testing.T) {
 	require.Equal(t, job.StatusCancelled, run.Status)
 	require.Equal(t, 120, run.Counts().ReasonMap()["deviceOffline"])
 }
-
-func replaced(body, seconds string) string { return strings.Replace(body, "%s", seconds, 1) }
 
 // A device that is cancelled before its shard was opened is not called, whoever opens the shard.
 func TestACanceledExecutionIsNotCalled(t *testing.T) {

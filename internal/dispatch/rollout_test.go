@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fleetjobs/fleetjobs/internal/azurite/azuritetest"
 	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
@@ -42,13 +43,14 @@ func TestARolloutKeepsItsRate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, quick)
 	w.hub.populate(80)
-	begun := w.hub.clocked()
+	begun, late := w.hub.clocked(), azuritetest.Late(t, w.storage)
+	created := time.Now()
 	run := w.ended(w.create(careful(`{"maximumPerMinute":600}`, "")))
 	require.Equal(t, 80, run.Counts().Of(job.Succeeded))
 	calls := begun()
-	require.GreaterOrEqual(t, calls[len(calls)-1].Sub(calls[0]), 7*time.Second)
-	for i := range calls[:len(calls)-30] {
-		require.GreaterOrEqual(t, calls[i+30].Sub(calls[i]), 2*time.Second, "thirty take three seconds, more or less")
+	require.GreaterOrEqual(t, calls[len(calls)-1].Sub(created), 7*time.Second)
+	for i := range calls[:len(calls)-30] { // a call may be late, and those after it in time
+		require.GreaterOrEqual(t, calls[i+30].Sub(calls[i])+late(), 2*time.Second, "thirty take three seconds, more or less")
 	}
 }
 
@@ -139,7 +141,7 @@ func TestAProcessMayDieInARollout(t *testing.T) {
 	for n := int64(3); n <= 83; n += 10 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, impatient)
+			w := newMortalWorld(t, impatient)
 			w.hub.populate(devices)
 			id := w.create(careful(`{"maxConcurrency":40,"batches":[{"number":7},{"percentage":20},{}]}`, ""))
 			w.current().left.Store(n)

@@ -55,11 +55,13 @@ type coming struct {
 func newComing(t *testing.T, seed uint64) *coming {
 	f := &coming{
 		t: t, random: rand.New(rand.NewPCG(seed, 11)), devices: 40, deaths: seed%2 == 0, there: map[string]bool{},
-		w: newWorld(t, Options{
-			Lease: 3 * time.Second, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond, Tick: 200 * time.Millisecond,
-			RetryDelay: time.Millisecond, Slices: 4,
-		}),
 	}
+	opts := impatient
+	opts.Slices = 4
+	if f.deaths { // then a device may be called again
+		opts.Lease = 3 * time.Second
+	}
+	f.w = newWorld(t, opts)
 	f.w.hub.page = 5 + f.random.IntN(40)
 	f.w.hub.answer = func(id string, call int) (iothub.MethodResult, error) {
 		if id[len(id)-1]%3 == 0 && call <= 2 {

@@ -123,10 +123,10 @@ func TestAProcessMayDieInAnyRound(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			clock := clockAt(t, "2026-12-01T00:00:00Z")
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond,
-				Tick: 200 * time.Millisecond, RetryDelay: time.Millisecond, Now: clock.now, Slices: 1,
-			})
+			opts := impatient
+			opts.Now, opts.Slices = clock.now, 1
+			w := newWorld(t, opts)
+			w.hurries(clock.jump)
 			w.hub.page = 60
 			w.matches(fleet(0, 70)...)
 			w.recur(continuous(""))

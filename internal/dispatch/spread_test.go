@@ -110,7 +110,7 @@ func TestDevicesHeldApartSurviveDeaths(t *testing.T) {
 	for n := int64(1); n <= 50; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, impatient)
+			w := newMortalWorld(t, impatient)
 			w.queue.fast = true
 			w.hub.populate(24)
 			w.hub.tag(func(n int) any { return []any{"a", "b"}[n%2] })

@@ -197,10 +197,9 @@ func dieBetweenSteps(t *testing.T, members string, check func(*testing.T, *world
 	for n := int64(1); n <= last; n += step {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{
-				Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond, Tick: 200 * time.Millisecond,
-				RetryDelay: time.Millisecond, LookDelay: 1100 * time.Millisecond, Slices: 1,
-			})
+			opts := impatient
+			opts.LookDelay, opts.Slices = 1100*time.Millisecond, 1
+			w := newMortalWorld(t, opts)
 			w.hub.page = 40
 			w.hub.populate(60)
 			w.hub.reported = fine

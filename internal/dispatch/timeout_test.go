@@ -36,15 +36,16 @@ func TestACallThatTakesTooLongTimesOut(t *testing.T) {
 func TestADeviceThatIsNotCalledInTimeTimesOut(t *testing.T) {
 	t.Parallel()
 	opts := quick
-	opts.CallsInFlight, opts.Slices, opts.OpenShards = 10, 2, 3
+	clock := beforeTheEnd()
+	opts.CallsInFlight, opts.Slices, opts.OpenShards, opts.Now = 10, 2, 3, clock.now
 	w := newWorld(t, opts)
 	w.hub.populate(900)
-	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
-		time.Sleep(50 * time.Millisecond) // a device that takes its time
-		return iothub.MethodResult{Status: 200}, nil
-	}
-	run := w.ended(w.create(`{"jobId":"prompt","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
-		"timeout":{"notStarted":"PT2S"}}`))
+	slow(w, 50*time.Millisecond)
+	id := w.create(`{"jobId":"prompt","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
+		"timeout":{"notStarted":"PT2S"}}`)
+	w.run(func(context.Context) bool { return w.total() > 0 })
+	clock.goOn()
+	run := w.ended(id)
 	require.Equal(t, job.EndFinished, run.EndReason)
 	c := run.Counts()
 	require.Equal(t, 900, c.Of(job.Succeeded)+c.ReasonMap()["startTimedOut"])

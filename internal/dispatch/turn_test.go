@@ -15,7 +15,7 @@ import (
 
 // oneAtATime gives options of a deployment in which one run goes on at once.
 var oneAtATime = Options{
-	MaxRuns: 1, Lease: 600 * time.Millisecond, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond, Tick: 200 * time.Millisecond,
+	MaxRuns: 1, Flush: 100 * time.Millisecond, Silence: 400 * time.Millisecond, Tick: 200 * time.Millisecond,
 	RetryDelay: time.Millisecond,
 }
 
@@ -151,7 +151,7 @@ func TestTurnsThroughADeath(t *testing.T) {
 	for n := int64(3); n <= 48; n += 5 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, oneAtATime)
+			w := newMortalWorld(t, oneAtATime)
 			w.hub.populate(1)
 			w.create(prioritised("first", 5))
 			w.create(prioritised("second", 5))

@@ -18,7 +18,7 @@ func windowed(members string) string {
 		"maintenanceWindow":{"cron":"0 1 * * *","duration":"PT2H"` + members
 }
 
-// beforeTheEnd is a clock that stands, five seconds before the window closes: it goes on when the first device was called.
+// beforeTheEnd is a clock that stands, five seconds before the window closes, until a test lets it go on: when the first device was called.
 func beforeTheEnd() *movedClock {
 	return &movedClock{base: time.Date(2026, 12, 1, 2, 59, 55, 0, time.UTC)}
 }

@@ -83,18 +83,19 @@ func TestOutcomesSurviveAStorageThatFailsForAWhile(t *testing.T) {
 func TestTheTimeLimitHoldsWithoutASupervisor(t *testing.T) {
 	t.Parallel()
 	opts := quick
-	opts.Slice = time.Second // in which the planner finds no room for the shard
+	clock := clockAt(t, "2026-12-01T00:00:00Z")
+	opts.Slice, opts.Now = time.Second, clock.now // in which the planner finds no room for the shard
 	w := newWorld(t, opts)
 	w.hub.populate(100)
 	calls := slow(w, time.Millisecond)
-	id := w.create(`{"jobId":"short","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","maxExecutionTimeInSeconds":1}`)
+	id := w.create(`{"jobId":"short","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","maxExecutionTimeInSeconds":60}`)
 	rec, err := w.observer().Job(t.Context(), id)
 	require.NoError(t, err)
 	d := w.current().d
 	free := occupy(d)
 	require.NoError(t, d.Handle(t.Context(), Delivery{Body: fmt.Appendf(nil, `{"kind":"plan","run":%q}`, rec.RunID), Owner: "a"}))
 	free()
-	time.Sleep(1100 * time.Millisecond) // past the time limit
+	clock.jump(61 * time.Second)
 	require.NoError(t, d.Handle(t.Context(), Delivery{Body: fmt.Appendf(nil, `{"kind":"shard","run":%q}`, rec.RunID), Owner: "b"}))
 	require.Zero(t, calls.Load())
 	require.Equal(t, 100, w.ended(id).Counts().ReasonMap()["notStarted"])

@@ -41,6 +41,7 @@ type world struct {
 	others  []*testHub // further hubs: hub-2, hub-3 and so on
 	opts    Options
 	exports func(*process) *Export // of a process, nil without
+	pass    func(time.Duration)    // lets time pass whenever there is nothing to do, nil for worlds that wait
 
 	calls sync.WaitGroup // deliveries under way
 	slots chan struct{}
@@ -75,6 +76,22 @@ func newWorldOn(t *testing.T, storage string, opts Options, others ...*testHub) 
 	w.opts.Logger = slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.boot(0)
 	return w
+}
+
+// newMortalWorld is newWorld for a process that is to die. While there is something to do time goes on as it is, so that no claim
+// lapses because the machine is slow, and whenever there is nothing some seconds pass at once, until what the dead one held is free.
+func newMortalWorld(t *testing.T, opts Options, others ...*testHub) *world {
+	t.Helper()
+	clock := &movedClock{base: time.Now(), real: time.Now()}
+	opts.Now = clock.now
+	w := newWorld(t, opts, others...)
+	w.hurries(clock.jump)
+	return w
+}
+
+// hurries has a world whose clock the test moves move it whenever there is nothing to do.
+func (w *world) hurries(pass func(time.Duration)) {
+	w.pass, w.queue.now = pass, w.opts.Now
 }
 
 type testWriter struct{ t *testing.T }
@@ -178,7 +195,7 @@ func (w *world) current() *process {
 // run delivers messages and ticks until done says so.
 func (w *world) run(done func(ctx context.Context) bool) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute) // a busy machine needs most of one
 	defer cancel()
 	ticks := time.NewTicker(300 * time.Millisecond)
 	defer ticks.Stop()
@@ -194,7 +211,11 @@ func (w *world) run(done func(ctx context.Context) bool) {
 			w.calls.Go(func() { _ = w.current().d.Tick(w.t.Context()) }) // a killed process fails; the next tick repairs
 		case <-poll.C:
 		}
-		for _, m := range w.queue.receive() {
+		due := w.queue.receive()
+		if w.pass != nil && len(due) == 0 && len(w.slots) == 0 {
+			w.pass(3 * time.Second)
+		}
+		for _, m := range due {
 			w.slots <- struct{}{}
 			w.calls.Go(func() {
 				defer func() { <-w.slots }()
@@ -209,6 +230,9 @@ func (w *world) deliver(ctx context.Context, m *queued) {
 	if parsed, err := parseMessage(m.body); err == nil && parsed.Kind == kindFeed && w.feed != nil {
 		p = w.feed
 	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(p.ctx, end)() // what is dead does not try again for a minute
 	err := p.d.Handle(ctx, Delivery{Body: m.body, Owner: fmt.Sprintf("%p-%d-%d", p, m.id, m.count), Redelivered: m.count > 1})
 	if p.ctx.Err() != nil {
 		err = errKilled // the host never got the answer
@@ -299,6 +323,7 @@ func (w *world) executions(run *job.Run) map[string]job.Execution {
 
 // testQueue delivers as a Storage queue behind the Functions host: delayed, again at once after a failure, five times at most.
 type testQueue struct {
+	now      func() time.Time // nil for time.Now
 	mu       sync.Mutex
 	next     int
 	messages []*queued
@@ -328,8 +353,15 @@ func (q *testQueue) Send(_ context.Context, body []byte, delay time.Duration) er
 		q.sent[m.Kind]++
 	}
 	q.next++
-	q.messages = append(q.messages, &queued{id: q.next, body: body, visible: time.Now().Add(delay)})
+	q.messages = append(q.messages, &queued{id: q.next, body: body, visible: q.clock().Add(delay)})
 	return nil
+}
+
+func (q *testQueue) clock() time.Time {
+	if q.now != nil {
+		return q.now()
+	}
+	return time.Now()
 }
 
 // count is how many messages of a kind were sent.
@@ -343,8 +375,9 @@ func (q *testQueue) receive() []*queued {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var due []*queued
+	now := q.clock()
 	for _, m := range q.messages {
-		if !m.held && !m.visible.After(time.Now()) && !q.withholds(m) {
+		if !m.held && !m.visible.After(now) && !q.withholds(m) {
 			m.held = true
 			m.count++
 			due = append(due, m)

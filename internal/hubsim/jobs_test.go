@@ -40,7 +40,7 @@ func (h *hub) ended(id string) map[string]any {
 	require.Eventually(h.t, func() bool {
 		job = h.do("GET", "/jobs/v2/"+id, "").object(h.t)
 		return job["endTime"] != nil
-	}, 30*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	return job
 }
 
@@ -122,7 +122,7 @@ func TestJobsOfTheFutureAreScheduledAndCancelled(t *testing.T) {
 		id := fmt.Sprintf("f%d", i)
 		body := strings.Replace(methodJob("*"), `"startTime":null`, `"startTime":"`+text+`"`, 1)
 		require.Equal(t, 200, h.do("PUT", "/jobs/v2/"+id, body).StatusCode)
-		require.Eventually(t, func() bool { return h.do("GET", "/jobs/v2/"+id, "").object(t)["status"] == "scheduled" }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return h.do("GET", "/jobs/v2/"+id, "").object(t)["status"] == "scheduled" }, time.Minute, time.Millisecond)
 		require.True(t, strings.HasPrefix(h.do("GET", "/jobs/v2/"+id, "").object(t)["startTime"].(string), start.Format("2006-01-02T15:04:05")))
 		res := h.do("POST", "/jobs/v2/"+id+"/cancel", "")
 		require.Equal(t, 200, res.StatusCode)
@@ -134,7 +134,7 @@ func TestARunningJobCannotBeCancelled(t *testing.T) {
 	t.Parallel()
 	h := jobHub(t, hubsim.Options{Fleet: fleet(t, fleetsim.Options{Devices: 1000}), Throttle: throttle.Options{Tier: throttle.S1}})
 	h.do("PUT", "/jobs/v2/j", methodJob("*"))
-	require.Eventually(t, func() bool { return h.do("GET", "/jobs/v2/j", "").object(t)["status"] == "running" }, 10*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return h.do("GET", "/jobs/v2/j", "").object(t)["status"] == "running" }, time.Minute, 100*time.Millisecond)
 
 	res := h.do("POST", "/jobs/v2/j/cancel", "")
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,9 +186,19 @@ func TestAnswerThatIsNotHTTP(t *testing.T) {
 
 func TestNoAnswerInTime(t *testing.T) {
 	t.Parallel()
-	h := newHub(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	var calls atomic.Int64
+	h := newHub(t, func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) > 1 {
+			<-r.Context().Done()
+			return
+		}
+		play(http.StatusOK, `{"status":200}`)(w, r)
+	})
 	m := newMethod(t)
-	c := hurried(newClient(t, h.options()), m, time.Second)
+	c := newClient(t, h.options())
+	_, err := c.InvokeMethod(t.Context(), "d1", m) // makes the connection, however long that takes
+	require.NoError(t, err)
+	c = hurried(c, m, time.Second)
 	e := invokeErr(t, c, m)
 	require.Equal(t, Lost, e.Kind)
 	require.Equal(t, "no answer within 1s", e.Message)

@@ -88,8 +88,8 @@ func TestQueueFunctionsOnAzurite(t *testing.T) {
 	require.Eventually(t, func() bool {
 		stats := h.Stats()["Work"]
 		return stats.Succeeded == good && stats.Failed == 5 && stats.InFlight == 0
-	}, 30*time.Second, 20*time.Millisecond)
-	require.Eventually(t, func() bool { return count("jobs-poison") == 1 }, 10*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return count("jobs-poison") == 1 }, time.Minute, 20*time.Millisecond)
 	require.Equal(t, good, count("next"))
 	pids := map[int]bool{}
 	for _, r := range a.requests(t) {

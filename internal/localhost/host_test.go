@@ -275,7 +275,7 @@ func TestProxying(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "first", string(first), "answers are streamed")
 	require.NoError(t, response.Body.Close())
-	require.Eventually(t, func() bool { return h.Stats()["Job"].InFlight == 0 }, 5*time.Second, 5*time.Millisecond,
+	require.Eventually(t, func() bool { return h.Stats()["Job"].InFlight == 0 }, time.Minute, 5*time.Millisecond,
 		"the caller's going away reaches the handler")
 	http.DefaultClient.CloseIdleConnections()
 
@@ -324,14 +324,14 @@ func TestQueueMessageReachesTheHandler(t *testing.T) {
 	require.Empty(t, seen.Header.Get("Accept-Encoding"))
 	require.True(t, seen.Chunked)
 	require.Contains(t, seen.Body, `"msg":"\"do=outputs\""`)
-	require.Eventually(t, func() bool { return len(queue("next").texts()) == 2 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(queue("next").texts()) == 2 }, time.Minute, 5*time.Millisecond)
 	require.ElementsMatch(t, []string{"b25l", "ZG9uZQ=="}, queue("next").texts())
-	require.Eventually(t, func() bool { return len(queue("jobs").texts()) == 0 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(queue("jobs").texts()) == 0 }, time.Minute, 5*time.Millisecond)
 
 	for _, bad := range []string{"do=fail", "do=redirect"} {
 		send(bad)
 	}
-	require.Eventually(t, func() bool { return len(queue("jobs-poison").texts()) == 2 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(queue("jobs-poison").texts()) == 2 }, time.Minute, 5*time.Millisecond)
 	require.Equal(t, Stats{Started: 5, Succeeded: 1, Failed: 4}, h.Stats()["Work"])
 }
 

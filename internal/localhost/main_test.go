@@ -175,7 +175,7 @@ func (a *app) requests(t *testing.T) []received {
 // await waits until the handlers have seen so many requests, and returns them.
 func (a *app) await(t *testing.T, count int) []received {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(a.requests(t)) >= count }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(a.requests(t)) >= count }, time.Minute, 5*time.Millisecond)
 	return a.requests(t)
 }
 

@@ -280,7 +280,7 @@ func TestADelayEndsWithTheClientAndWithTheProxy(t *testing.T) {
 		_, err := w.table.GetEntity(once(t), "p", "a", nil)
 		failed <- err
 	}()
-	require.Eventually(t, func() bool { return w.proxy.Counts()[storagefault.TableGet].Requests == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return w.proxy.Counts()[storagefault.TableGet].Requests == 2 }, time.Minute, time.Millisecond)
 	require.NoError(t, w.proxy.Close())
 	require.Error(t, <-failed)
 }
