@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,7 +24,7 @@ func punctuality(ctx context.Context, b *bench) (t table, err error) {
 	// All jobs are being created until ahead is over.
 	jobs, ahead, window := 1000, 15*time.Second, 4*time.Minute
 	if b.small {
-		jobs, ahead, window = 50, 4*time.Second, 30*time.Second
+		jobs, ahead, window = 50, 5*time.Second, 30*time.Second
 	}
 	w, err := startWorld(ctx, worldOptions{hub: hubOptions{Devices: jobs, Journal: true}, app: b.app})
 	if err != nil {
@@ -54,27 +55,34 @@ func punctuality(ctx context.Context, b *bench) (t table, err error) {
 	}{{"min", "least", 0}, {"p50", "median", 0.5}, {"p99", "99 of 100", 0.99}, {"max", "greatest", 1}} {
 		t.add(q.key, "due to first call, "+q.name, "s", quantile(lags, q.share))
 	}
-	t.notes = append(t.notes, fmt.Sprintf("%d jobs of one device each, at random instants within %s, by the clock of the hub.", jobs, window))
+	t.notes = append(t.notes, fmt.Sprintf("%d jobs of one device each, at random instants within %s, by the clock of the hub.", len(due), window))
 	return t, nil
 }
 
-// createAtRandom creates a job for each device, due between first and the end of window, and gives when it is due, by device.
+// createAtRandom creates a job for each device, due between first and the end of window, and gives when it is due, by device. A busy
+// machine may have created some too late: they are not among those.
 func (w *world) createAtRandom(ctx context.Context, ids []string, first time.Time, window time.Duration) (map[string]time.Time, error) {
+	var mu sync.Mutex
 	due := map[string]time.Time{}
 	all, createCtx := errgroup.WithContext(ctx)
 	all.SetLimit(creators)
 	for _, id := range ids {
 		at := first.Add(rand.N(window)).Truncate(time.Millisecond)
-		due[id] = at
 		all.Go(func() error {
-			return w.create(createCtx, fmt.Sprintf("bench-%d", w.jobs.Add(1)), jobSpec{ids: []string{id}, due: at})
+			err := w.create(createCtx, fmt.Sprintf("bench-%d", w.jobs.Add(1)), jobSpec{ids: []string{id}, due: at})
+			mu.Lock()
+			defer mu.Unlock()
+			if time.Now().Before(at) {
+				due[id] = at
+			}
+			return err
 		})
 	}
 	if err := all.Wait(); err != nil {
 		return nil, err
 	}
-	if late := time.Since(first); late > 0 {
-		return nil, fmt.Errorf("creating %d jobs took %s too long", len(ids), late)
+	if len(due) == 0 {
+		return nil, fmt.Errorf("creating %d jobs took until after all were due", len(ids))
 	}
 	return due, nil
 }

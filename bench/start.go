@@ -16,7 +16,7 @@ const (
 	// starts is how often the handler is started.
 	starts = 10
 	// startWait is how long it may take to answer.
-	startWait = 20 * time.Second
+	startWait = time.Minute
 )
 
 // coldStart measures what a handler needs from its start until it answers a request: time, and memory. The Functions host and

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -60,10 +59,10 @@ func TestWhoDidWhat(t *testing.T) {
 // TestACancelledRunShowsWhoDidIt cancels a job while its devices are silent.
 func TestACancelledRunShowsWhoDidIt(t *testing.T) {
 	s := start(t, devstack.Options{Devices: 2, SilentShare: 1})
-	s.put("j", `{"type":"scheduleDeviceMethod","queryCondition":"*","cloudToDeviceMethod":{"methodName":"reboot","responseTimeoutInSeconds":5}}`)
-	s.until("j", 20*time.Second, func(v view) bool { return v.Status == "running" })
+	s.put("j", `{"type":"scheduleDeviceMethod","queryCondition":"*","cloudToDeviceMethod":{"methodName":"reboot","responseTimeoutInSeconds":10}}`)
+	s.until("j", func(v view) bool { return v.Status == "running" })
 	require.Equal(t, http.StatusAccepted, s.call(http.MethodPost, "/api/jobs/j/cancel", "").status)
-	s.until("j", 20*time.Second, ended)
+	s.until("j", ended)
 	changes := s.trail("/api/jobs/j/audit")
 	require.Len(t, changes, 2)
 	require.Equal(t, "cancelled", changes[0].Action)

@@ -21,7 +21,7 @@ func TestExclusiveJobsTakeTurnsAtADevice(t *testing.T) {
 	type span struct{ from, to time.Time }
 	calls := map[string][]span{}
 	for _, id := range jobs {
-		seen := s.until(id, 90*time.Second, ended)
+		seen := s.until(id, ended)
 		require.Equal(t, 12, seen[len(seen)-1].Statistics["succeededCount"], id)
 		for _, e := range s.executions(id, "") {
 			calls[e.DeviceID] = append(calls[e.DeviceID], span{e.StartTime, e.EndTime})

@@ -55,7 +55,7 @@ func TestAClientOfIoTHub(t *testing.T) {
 	a := hub(http.MethodPut, "/jobs/v2/theirs", method("reboot", "*"))
 	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
 	require.JSONEq(t, `{"jobId":"theirs","type":"scheduleDeviceMethod","status":"queued"}`, string(a.body))
-	s.until("theirs", 30*time.Second, ended)
+	s.until("theirs", ended)
 	require.JSONEq(t, `{"kind":"policy","id":"iothubowner"}`, string(createdBy(t, s.call(http.MethodGet, "/api/jobs/theirs", "").body)))
 	s.put("ours", strings.Replace(method("reboot", "*"), "{", `{"startTime":"2036-01-01T00:00:00Z",`, 1))
 	a = hub(http.MethodGet, "/jobs/v2/query", "")
@@ -93,14 +93,14 @@ func TestAJobOverModules(t *testing.T) {
 	want := map[string]int{"dev-000001/door": 1, "dev-000002/door": 1}
 
 	s.put("ours", method("reboot", doors))
-	s.until("ours", 30*time.Second, ended)
+	s.until("ours", ended)
 	require.Equal(t, want, s.Hub.CallCounts(fault.Methods))
 	found := string(s.call(http.MethodGet, "/api/jobs/ours/executions?deviceId=dev-000002&moduleId=door", "").body)
 	require.Contains(t, found, `"deviceId":"dev-000002","moduleId":"door","status":"succeeded"`)
 
 	a := hub(http.MethodPut, "/jobs/v2/theirs", `{"type":"scheduleUpdateTwin","updateTwin":{"etag":"*","tags":{"locked":true}},"queryCondition":"`+doors+`"}`)
 	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
-	s.until("theirs", 30*time.Second, ended)
+	s.until("theirs", ended)
 	require.Equal(t, want, s.Hub.CallCounts(fault.TwinUpdate))
 	a = hub(http.MethodPost, "/devices/query", `{"query":"SELECT * FROM devices.modules WHERE tags.locked = true"}`)
 	require.Equal(t, 2, strings.Count(string(a.body), `"moduleId":"door"`), "%s", a.body)

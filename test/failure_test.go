@@ -25,7 +25,7 @@ func TestFailuresAreControlled(t *testing.T) {
 		SettingsOverrides: map[string]string{"FLEETJOBS_MAX_CALLS_IN_FLIGHT": "40"},
 	})
 	s.put("careful", with(method("reboot", "*"), `"abort":{"criteria":[{"thresholdPercentage":20,"minNumberOfExecutedDevices":100}]}`))
-	seen := s.until("careful", 60*time.Second, ended)
+	seen := s.until("careful", ended)
 	last := seen[len(seen)-1]
 	requireAddsUp(t, last)
 	require.Equal(t, "cancelled", last.Status)
@@ -36,7 +36,7 @@ func TestFailuresAreControlled(t *testing.T) {
 	require.Equal(t, 1000-called, last.FailureReasons["jobAborted"])
 
 	s.put("patient", with(method("reboot", "*"), `"retry":{"criteria":[{"failureType":"deviceError","numberOfRetries":2,"delay":"PT1S","factor":1}]}`))
-	seen = s.until("patient", 60*time.Second, ended)
+	seen = s.until("patient", ended)
 	last = seen[len(seen)-1]
 	require.Equal(t, "completed", last.Status)
 	failed := last.ExecutionStatistics["failed"]
@@ -50,7 +50,7 @@ func TestFailuresAreControlled(t *testing.T) {
 
 	a := s.call(http.MethodPost, "/api/jobs/patient/rerun", `{"jobId":"again"}`)
 	require.Equal(t, http.StatusAccepted, a.status, "%s", a.body)
-	seen = s.until("again", 60*time.Second, ended)
+	seen = s.until("again", ended)
 	require.Equal(t, failed, seen[len(seen)-1].Statistics["deviceCount"])
 }
 
@@ -62,11 +62,11 @@ func TestAtMostOnceThroughDeaths(t *testing.T) {
 	})
 	s.put("once", with(method("reboot", "*"), `"deliveryGuarantee":"atMostOnce"`))
 	for n := 1; n <= 2; n++ {
-		s.until("once", 60*time.Second, func(v view) bool { return done(v) >= 300*n })
+		s.until("once", func(v view) bool { return done(v) >= 300*n })
 		require.NoError(t, s.Host.KillHandler(0))
 		require.NoError(t, s.Host.WaitReady(t.Context()))
 	}
-	seen := s.until("once", 120*time.Second, ended)
+	seen := s.until("once", ended)
 	last := seen[len(seen)-1]
 	requireAddsUp(t, last)
 	require.Equal(t, "completed", last.Status)

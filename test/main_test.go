@@ -68,7 +68,7 @@ type answer struct {
 // call makes one request with the host key.
 func (s *stack) call(method, path, body string) answer {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), time.Minute)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, s.URL+path, bytes.NewBufferString(body))
 	require.NoError(s.t, err)
@@ -123,11 +123,14 @@ func (s *stack) job(id string) view {
 	return s.decode(a)
 }
 
+// patience is how long a job may take until it is taken for stuck, on a busy machine too.
+const patience = 3 * time.Minute
+
 // until polls a job until done says so, and returns every view on the way.
-func (s *stack) until(id string, limit time.Duration, done func(view) bool) []view {
+func (s *stack) until(id string, done func(view) bool) []view {
 	s.t.Helper()
 	var seen []view
-	for end := time.Now().Add(limit); ; {
+	for end := time.Now().Add(patience); ; {
 		a := s.call(http.MethodGet, "/api/jobs/"+id, "")
 		if a.status == http.StatusOK { // else a handler is being restarted, or storage is having a bad time
 			seen = append(seen, s.decode(a))

@@ -98,7 +98,7 @@ func TestACallbackAndACloudEventArrive(t *testing.T) {
 		"notifications":{"callbackUrl":"%s/hook?sig=s3cr3t"}}`, address)
 	s.put("told", job)
 	callbacks, published := map[string][]posted{}, map[string]posted{}
-	for limit := time.After(60 * time.Second); len(callbacks["completed"]) < 2 || len(published) < 2; {
+	for limit := time.After(patience); len(callbacks["completed"]) < 2 || len(published) < 2; {
 		select {
 		case p := <-requests:
 			if p.path == "/hook" {
@@ -118,7 +118,7 @@ func TestACallbackAndACloudEventArrive(t *testing.T) {
 				s.call(http.MethodGet, "/api/jobs/told", "").body)
 		}
 	}
-	last := s.until("told", 10*time.Second, ended)
+	last := s.until("told", ended)
 	v := last[len(last)-1]
 	require.Len(t, callbacks, 1, "the callback hears of the end alone")
 	first, again := callbacks["completed"][0], callbacks["completed"][1]

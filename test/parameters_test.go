@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -30,7 +29,7 @@ func TestEveryDeviceOfATemplatesJobGetsWhatIsItsOwn(t *testing.T) {
 	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
 	requireOwn := func(id string, devices func(fleetsim.Device) bool) {
 		expected := s.Fleet.Expect(devices)
-		last := s.until(id, time.Minute, ended)
+		last := s.until(id, ended)
 		v := last[len(last)-1]
 		requireAddsUp(t, v)
 		require.Equal(t, expected.Total, v.Statistics["succeededCount"])
@@ -62,7 +61,7 @@ func TestEveryDeviceOfATemplatesJobGetsWhatIsItsOwn(t *testing.T) {
 
 	calls := s.Hub.CallCounts(fault.TwinUpdate)
 	s.put("missing", `{"type":"scheduleUpdateTwin","updateTwin":{"tags":{"was":"{{properties.reported.none}}"}},"queryCondition":"*"}`)
-	last := s.until("missing", time.Minute, ended)
+	last := s.until("missing", ended)
 	require.Equal(t, map[string]int{"missingParameter": 250}, last[len(last)-1].FailureReasons)
 	require.Equal(t, calls, s.Hub.CallCounts(fault.TwinUpdate), "nobody was called")
 	e := s.executions("missing", "")[0]

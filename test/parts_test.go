@@ -27,7 +27,7 @@ func TestCanariesFirstThenOneDeviceOfASiteAtATime(t *testing.T) {
 	require.Positive(t, canaries)
 	s.put("careful", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"reboot"},"queryCondition":"*","rollout":{
 		"spreadBy":"tags.site","batches":[{"queryCondition":"tags.ring = 'canary'"},{"gate":{"successThresholdPercentage":100}}]}}`)
-	seen := s.until("careful", 90*time.Second, ended)
+	seen := s.until("careful", ended)
 	require.Equal(t, "completed", seen[len(seen)-1].Status)
 	require.Equal(t, 200, seen[len(seen)-1].Statistics["succeededCount"])
 	calls := s.Hub.CallCounts(fault.Methods)
@@ -64,7 +64,7 @@ func TestASampleByChanceIsTheSameAgain(t *testing.T) {
 	sample := func() (ids []string) {
 		s.put("sample", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"lockDoor"},"queryCondition":"tags.env = 'prod'",
 			"maxDevices":12,"rollout":{"order":"random"}}`)
-		seen := s.until("sample", 60*time.Second, ended)
+		seen := s.until("sample", ended)
 		require.Equal(t, 12, seen[len(seen)-1].Statistics["deviceCount"])
 		for _, e := range s.executions("sample", "") {
 			ids = append(ids, e.DeviceID)

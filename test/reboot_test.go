@@ -24,7 +24,7 @@ func TestRebootOfTenThousandDevices(t *testing.T) {
 	want := s.Fleet.Expect(func(d fleetsim.Device) bool { return d.Tags["building"].(int) <= 40 })
 	s.put("reboot", `{"type":"scheduleDeviceMethod","queryCondition":"tags.building <= 40",
 		"cloudToDeviceMethod":{"methodName":"reboot","payload":{"delay":5},"responseTimeoutInSeconds":5}}`)
-	seen := s.until("reboot", 90*time.Second, ended)
+	seen := s.until("reboot", ended)
 	last := seen[len(seen)-1]
 	t.Logf("%d devices: %v %v", want.Total, last.ExecutionStatistics, last.FailureReasons)
 
@@ -118,7 +118,7 @@ func TestHandlersSideBySide(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			s := start(t, devstack.Options{Devices: 4000, Instances: n, Journal: true, Latency: latency.FixedAt(30 * time.Millisecond)})
 			s.put("all", method("reboot", "*"))
-			seen := s.until("all", 60*time.Second, ended)
+			seen := s.until("all", ended)
 			require.Equal(t, 4000, seen[len(seen)-1].Statistics["succeededCount"])
 			calls := s.Hub.CallCounts(fault.Methods)
 			require.Len(t, calls, 4000)
@@ -140,11 +140,11 @@ func TestACancelStopsARunningJob(t *testing.T) {
 		SettingsOverrides: map[string]string{"FLEETJOBS_MAX_CALLS_IN_FLIGHT": "64"},
 	})
 	s.put("long", method("reboot", "*"))
-	s.until("long", 20*time.Second, func(v view) bool { return v.Status == "running" && done(v) > 50 })
+	s.until("long", func(v view) bool { return v.Status == "running" && done(v) > 50 })
 	a := s.call("POST", "/api/jobs/long/cancel", "")
 	asked := time.Now()
 	require.Equal(t, 202, a.status, "%s", a.body)
-	seen := s.until("long", 20*time.Second, ended)
+	seen := s.until("long", ended)
 	last := seen[len(seen)-1]
 	requireAddsUp(t, last)
 	require.Equal(t, "cancelled", last.Status)

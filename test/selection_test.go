@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -37,14 +36,14 @@ func TestDevicesThatMatchLaterGetTheJobAndThoseThatLeaveDoNot(t *testing.T) {
 	s := start(t, devstack.Options{Devices: 40, Journal: true})
 	tag := func(id string, ids []string, value string) {
 		s.put(id, wave(t, ids, value))
-		seen := s.until(id, 30*time.Second, ended)
+		seen := s.until(id, ended)
 		require.Equal(t, len(ids), seen[len(seen)-1].Statistics["succeededCount"])
 	}
 	tag("first", numbered(1, 20), "1")
 	s.put("watch", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"reboot"},"queryCondition":"tags.wave = 1",
 		"selection":"continuous","selectionInterval":"PT10S","endless":true,
 		"rollout":{"batches":[{"number":10},{"gate":{"minimumObservationTime":"PT1H"}}]}}`)
-	s.until("watch", time.Minute, func(v view) bool { return v.Statistics["succeededCount"] == 10 })
+	s.until("watch", func(v view) bool { return v.Statistics["succeededCount"] == 10 })
 	require.Len(t, s.Hub.CallCounts(fault.Methods), 10)
 
 	calls := s.Hub.CallCounts(fault.Methods)
@@ -53,7 +52,7 @@ func TestDevicesThatMatchLaterGetTheJobAndThoseThatLeaveDoNot(t *testing.T) {
 	tag("leave", leaving, "null")
 	tag("second", numbered(21, 30), "1")
 	require.NoError(t, s.Host.KillHandler(0))
-	seen := s.until("watch", time.Minute, func(v view) bool {
+	seen := s.until("watch", func(v view) bool {
 		return v.ExecutionStatistics["removed"] == 5 && v.Statistics["deviceCount"] == 30
 	})
 	last := seen[len(seen)-1]
@@ -62,9 +61,9 @@ func TestDevicesThatMatchLaterGetTheJobAndThoseThatLeaveDoNot(t *testing.T) {
 	requireAddsUp(t, last)
 
 	require.Equal(t, http.StatusOK, s.call(http.MethodPost, "/api/jobs/watch/next-batch", "").status)
-	s.until("watch", time.Minute, func(v view) bool { return v.Statistics["succeededCount"] == 25 })
+	s.until("watch", func(v view) bool { return v.Statistics["succeededCount"] == 25 })
 	s.call(http.MethodPost, "/api/jobs/watch/cancel", "")
-	s.until("watch", 30*time.Second, ended)
+	s.until("watch", ended)
 	calls = s.Hub.CallCounts(fault.Methods)
 	require.Len(t, calls, 25)
 	for _, id := range leaving {

@@ -41,7 +41,7 @@ func TestDevicesConfirmAndGoStepByStep(t *testing.T) {
 		"confirm":{"properties":["telemetryInterval","door.mode"],"within":"PT3S"}}`
 	s.put("apply", desired)
 	var device string
-	s.until("apply", time.Minute, func(view) bool {
+	s.until("apply", func(view) bool {
 		a := s.call(http.MethodGet, "/api/jobs/apply/executions?status=inProgress&pageSize=1", "")
 		var page struct {
 			Executions []struct{ DeviceID, Substate string }
@@ -52,7 +52,7 @@ func TestDevicesConfirmAndGoStepByStep(t *testing.T) {
 		}
 		return device != ""
 	})
-	last := s.until("apply", 2*time.Minute, ended)
+	last := s.until("apply", ended)
 	v := last[len(last)-1]
 	requireAddsUp(t, v)
 	require.Equal(t, "completed", v.Status)
@@ -65,7 +65,7 @@ func TestDevicesConfirmAndGoStepByStep(t *testing.T) {
 		{"updateTwin":{"properties":{"desired":{"release":"2.4"}}},"confirm":{}},
 		{"waitFor":{"path":"properties.reported.release","equals":"2.4"}},
 		{"method":{"methodName":"lockDoor"}}]}`)
-	last = s.until("update", 2*time.Minute, ended)
+	last = s.until("update", ended)
 	v = last[len(last)-1]
 	requireAddsUp(t, v)
 	require.Equal(t, 250-offline, v.ExecutionStatistics["succeeded"], "those that were connected did all of it")

@@ -174,7 +174,7 @@ func TestOneTraceLeadsFromTheRequestToEachDeviceCall(t *testing.T) {
 	s.putTraced("traced", reboot, "00-"+traceID+"-00f067aa0ba902b7-01")
 	s.putTraced("quiet", reboot, "00-11111111111111111111111111111111-00f067aa0ba902b7-00")
 	for _, id := range []string{"traced", "quiet"} {
-		s.until(id, time.Minute, func(v view) bool { return v.Status == "completed" })
+		s.until(id, func(v view) bool { return v.Status == "completed" })
 	}
 
 	const call, request = "POST /twins/{deviceId}/methods", "PUT /api/jobs/{jobId}"

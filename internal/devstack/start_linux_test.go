@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 const (
 	binaryLimit = 25_000_000
 	memoryLimit = 40_000_000
-	// startLimit is ten times the goal of 100 ms, which `go run ./bench -only start` measures: the machine may be busy.
+	// startLimit is of processor time: ten times the goal of 100 ms, which `go run ./bench -only start` measures by the clock.
 	startLimit = time.Second
 )
 
@@ -43,14 +44,15 @@ func TestAColdStartIsCheap(t *testing.T) {
 	best := time.Hour
 	for range 3 {
 		took, memory := coldStart(t, app)
-		t.Logf("serves after %s with %.1f MB; %.1f MB on disk", took.Round(time.Millisecond), float64(memory)/1e6, float64(binary.Size())/1e6)
+		t.Logf("serves after %s of processor time with %.1f MB; %.1f MB on disk", took.Round(time.Millisecond), float64(memory)/1e6, float64(binary.Size())/1e6)
 		require.Less(t, memory, memoryLimit)
 		best = min(best, took)
 	}
 	require.Less(t, best, startLimit)
 }
 
-// coldStart starts a handler and gives the time until it answered a request, and the most bytes that it had resident by then.
+// coldStart starts a handler and gives the processor time that it took until it answered a request, and the most bytes that it had
+// resident by then.
 func coldStart(t *testing.T, app string) (time.Duration, int) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,15 +68,16 @@ func coldStart(t *testing.T, app string) (time.Duration, int) {
 		"AzureWebJobsStorage=UseDevelopmentStorage=true", "IOTHUB_CONNECTION_STRING=HostName=localhost;SharedAccessKeyName=service;SharedAccessKey=c2VjcmV0",
 	}
 	cmd.Stdout, cmd.Stderr = &output, &output
-	began := time.Now()
 	require.NoError(t, cmd.Start())
-	defer func() {
+	end := sync.OnceFunc(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // it was killed
-	}()
+	})
+	defer end()
 	require.Eventually(t, func() bool { return answers(t.Context(), "http://"+address+"/api/health") }, time.Minute, time.Millisecond)
-	took := time.Since(began)
-	return took, peakMemory(t, cmd.Process.Pid)
+	memory := peakMemory(t, cmd.Process.Pid)
+	end()
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), memory
 }
 
 func answers(ctx context.Context, url string) bool {

@@ -175,7 +175,7 @@ func TestAPreviewDoesNotWaitForLong(t *testing.T) {
 	_, err := d.ask(t.Context(), "", "SELECT deviceId FROM devices", 1)
 	require.NoError(t, err)
 	_, err = d.ask(t.Context(), "", "SELECT deviceId FROM devices", 1)
-	require.Equal(t, iothub.Throttled, iothub.KindOf(err))
+	require.Equal(t, iothub.Throttled, iothub.KindOf(err), "%v", err)
 	require.InDelta(t, 10*time.Second, waitOf(err), float64(time.Second))
 }
 

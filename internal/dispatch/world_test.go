@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
+	http.DefaultTransport.(*http.Transport).IdleConnTimeout = 2 * time.Second // before Azurite closes what it has not used for five
 	azuritetest.Main(m)
 }
 

@@ -77,7 +77,8 @@ func TestRefusedTokens(t *testing.T) {
 func TestATokenThatWasGoodExpires(t *testing.T) {
 	t.Parallel()
 	h := start(t, hubsim.Options{Fleet: fleet(t, fleetsim.Options{Devices: 1})})
-	token := h.sign("service", "localhost", 2*time.Second)
+	h.do("GET", "/twins/dev-000001", "") // makes the connection
+	token := h.sign("service", "localhost", 5*time.Second)
 	require.Equal(t, 200, h.do("GET", "/twins/dev-000001", "", "Authorization", token).StatusCode)
 	require.Eventually(t, func() bool {
 		return h.do("GET", "/twins/dev-000001", "", "Authorization", token).StatusCode == 401

@@ -335,7 +335,7 @@ func TestWhoMayConnect(t *testing.T) {
 func TestHubEndsConnections(t *testing.T) {
 	t.Parallel()
 	h := start(t, outside("expires", "disabled", "deleted", "qos2", "topic"))
-	expiring, err := h.dial(dialOptions{id: "expires", password: sas.New("localhost", "", h.deviceKey("expires"), time.Now().Add(2*time.Second))})
+	expiring, err := h.dial(dialOptions{id: "expires", password: sas.New("localhost", "", h.deviceKey("expires"), time.Now().Add(6*time.Second))})
 	require.NoError(t, err)
 
 	disabled := h.connect("disabled")

@@ -233,7 +233,7 @@ func distinct(all []string) map[string]bool {
 
 func TestIndexLagsBehind(t *testing.T) {
 	t.Parallel()
-	const lag = 3 * time.Second
+	const lag = 5 * time.Second
 	h := start(t, hubsim.Options{IndexLag: lag, Fleet: hubsim.Devices{{ID: "d"}, {ID: "gone"}}})
 	query := func(where string) string {
 		return strings.Join(ids(h.pages("SELECT deviceId FROM devices"+where, 10, nil)), " ")

@@ -166,9 +166,8 @@ func TestACollectorThatNeverAnswersHoldsNobodyUp(t *testing.T) {
 		span.End()
 		counter.Add(t.Context(), 1)
 	}
-	require.Less(t, time.Since(started), 5*time.Second)
 	tel.Stop(t.Context())
 	failed := log.all(t)
 	require.Equal(t, "telemetry.failed", failed[len(failed)-1]["event"])
-	require.Less(t, time.Since(started), 10*time.Second)
+	require.Less(t, time.Since(started), time.Minute, "2,000 exports that wait take hours")
 }

