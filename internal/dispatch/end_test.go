@@ -139,30 +139,37 @@ func TestASliceHandsOnWhatItsTimeDoesNotReach(t *testing.T) {
 
 func TestAStartTimeIsMetBetweenTicks(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, Options{})
-	late := azuritetest.Late(t, w.storage)
+	clock := beforeTheEnd()
+	w := newWorld(t, Options{Now: clock.now})
+	w.queue.now = clock.now
 	w.hub.populate(1)
-	start := time.Now().Add(2500 * time.Millisecond)
-	id := w.create(`{"jobId":"soon","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","startTime":"` +
-		start.UTC().Format(time.RFC3339Nano) + `"}`)
+	calls := w.timed(clock)
+	start := clock.now().Add(2500 * time.Millisecond)
+	id := w.create(startingAt("soon", start))
+	require.Len(t, w.queue.messages, 1)
+	require.Equal(t, start, w.queue.messages[0].visible, "a job within two ticks does not wait for the timer")
+	clock.goOn()
 	w.ended(id)
-	require.WithinRange(t, w.hub.first, start, start.Add(2*time.Second+late()))
+	require.False(t, calls()["dev-0"][0].Before(start))
 }
 
 func TestTheTimerStartsWhatComesDue(t *testing.T) {
 	t.Parallel()
 	clock := beforeTheEnd()
 	w := newWorld(t, Options{Tick: 100 * time.Millisecond, Now: clock.now})
-	late := azuritetest.Late(t, w.storage)
 	w.hub.populate(1)
 	calls := w.timed(clock)
 	start := clock.now().Add(1500 * time.Millisecond)
-	id := w.create(`{"jobId":"due","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","startTime":"` +
-		start.UTC().Format(time.RFC3339Nano) + `"}`)
+	id := w.create(startingAt("due", start))
 	require.Empty(t, w.queue.messages, "a job beyond two ticks waits in its due row, not in the queue")
 	clock.goOn()
 	w.ended(id)
-	require.WithinRange(t, calls()["dev-0"][0], start, start.Add(2*time.Second+late()))
+	require.False(t, calls()["dev-0"][0].Before(start))
+}
+
+func startingAt(id string, start time.Time) string {
+	return fmt.Sprintf(`{"jobId":%q,"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*","startTime":%q}`,
+		id, start.Format(time.RFC3339Nano))
 }
 
 func TestCopiesAndStrangersInTheQueueAreHarmless(t *testing.T) {

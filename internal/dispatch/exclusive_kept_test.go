@@ -257,8 +257,7 @@ func TestExclusiveStepsThroughADeath(t *testing.T) {
 			t.Parallel()
 			opts := impatient
 			opts.LookDelay, opts.Slices = 1100*time.Millisecond, 1+n%3
-			w := newWorld(t, opts)
-			w.queue.fast = true
+			w := newMortalWorld(t, opts)
 			w.hub.page = 12
 			w.hub.populate(20)
 			w.hub.reported = fine

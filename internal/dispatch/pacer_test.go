@@ -168,12 +168,14 @@ func TestAPreviewDoesNotWaitForLong(t *testing.T) {
 	t.Parallel()
 	opts := quick
 	opts.Rates = pace.Rates{pace.Queries: 0.1}
-	opts.Now = beforeTheEnd().now
+	clock := beforeTheEnd()
+	opts.Now = clock.now
 	w := newWorld(t, opts)
 	w.hub.populate(3)
 	d := w.current().d
 	_, err := d.ask(t.Context(), "", "SELECT deviceId FROM devices", 1)
 	require.NoError(t, err)
+	clock.jump(time.Millisecond)
 	_, err = d.ask(t.Context(), "", "SELECT deviceId FROM devices", 1)
 	require.Equal(t, iothub.Throttled, iothub.KindOf(err), "%v", err)
 	require.InDelta(t, 10*time.Second, waitOf(err), float64(time.Second))

@@ -11,7 +11,7 @@ import (
 
 const (
 	probeEvery = 50 * time.Millisecond
-	inARow     = 4 // requests that wait for one another between a cause and its effect
+	inARow     = 8 // requests that wait for one another between a cause and its effect
 )
 
 // Late watches until the test ends how long a storage account takes to answer and how late timers fire in this process, and tells
