@@ -147,7 +147,7 @@ func TestAStartTimeIsMetBetweenTicks(t *testing.T) {
 	start := clock.now().Add(2500 * time.Millisecond)
 	id := w.create(startingAt("soon", start))
 	require.Len(t, w.queue.messages, 1)
-	require.Equal(t, start, w.queue.messages[0].visible, "a job within two ticks does not wait for the timer")
+	require.WithinRange(t, w.queue.messages[0].visible, start.Add(-time.Second), start, "a job within two ticks does not wait for the timer")
 	clock.goOn()
 	w.ended(id)
 	require.False(t, calls()["dev-0"][0].Before(start))
