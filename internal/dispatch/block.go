@@ -201,3 +201,15 @@ func (s *supervision) idle(ctx context.Context) (*tablestore.Underway, error) {
 	}
 	return nil, nil
 }
+
+// answered ends the block of a run whose probe the hub answered.
+func (p *planner) answered(ctx context.Context) error {
+	if !p.blocked {
+		return nil
+	}
+	p.blocked = false
+	if err := p.d.unblock(ctx, p.run.ID); err != nil {
+		return err
+	}
+	return p.refresh(ctx)
+}

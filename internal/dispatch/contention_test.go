@@ -78,6 +78,77 @@ func TestASupervisionKeepsItsSlotsOverAConflict(t *testing.T) {
 	require.Equal(t, int64(1), reserved.Load())
 }
 
+// openedBySomebody has all of a run's shards opened by somebody else.
+func (w *world) openedBySomebody(shards int) {
+	w.t.Helper()
+	store := w.observer()
+	run, err := store.Run(w.t.Context(), "lock.0")
+	require.NoError(w.t, err)
+	g := tablestore.Growth{Run: run}
+	for n := range shards {
+		g.Opened = append(g.Opened, tablestore.Underway{Number: n, Devices: 2, CheckAt: never()})
+	}
+	run.Enqueued = shards
+	require.NoError(w.t, store.Grow(w.t.Context(), g))
+}
+
+// unused requires that nothing of an allowance is reserved. A slot of two calls takes 200 s in these tests.
+func (w *world) unused(op pace.Operation) {
+	w.t.Helper()
+	ledger, _, err := w.observer().Ledger(w.t.Context(), op)
+	require.NoError(w.t, err)
+	require.False(w.t, ledger.Next.After(time.Now().Add(slotLead)), "reserved until %s", ledger.Next)
+}
+
+// TestSlotsForWhichNoShardIsLeftAreGivenBack: a supervision opens a run's last shards while a planner reserves slots for them. Another
+// job may have the slots.
+func TestSlotsForWhichNoShardIsLeftAreGivenBack(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Rates = pace.Rates{pace.Methods: 0.01}
+	w := newWorld(t, opts)
+	reserved := w.reservations(pace.Methods, func() { w.openedBySomebody(4) })
+	p := w.fed(4)
+	require.NoError(t, p.takeNext(t.Context()))
+	require.Equal(t, int64(2), reserved.Load(), "reserved and given back")
+	w.unused(pace.Methods)
+	require.Empty(t, p.d.slots)
+}
+
+// TestASupervisionGivesItsSlotsBack: a planner opened the shards that it had reserved them for.
+func TestASupervisionGivesItsSlotsBack(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Rates = pace.Rates{pace.Methods: 0.01}
+	w := newWorld(t, opts)
+	reserved := w.reservations(pace.Methods, func() { w.openedBySomebody(4) })
+	p := w.fed(4)
+	_, err := p.d.runs.operation(p.run.ID, func() (*operation, error) { return p.local.op, nil })
+	require.NoError(t, err)
+	require.NoError(t, p.d.Handle(t.Context(), Delivery{Body: []byte(`{"kind":"supervise","run":"lock.0"}`)}))
+	require.Zero(t, w.queue.count(kindShard))
+	require.Equal(t, int64(2), reserved.Load(), "reserved and given back")
+	w.unused(pace.Methods)
+}
+
+// TestAPlannerThatWaitedLooksAtTheRunFirst: while it waited for the allowance, a supervision may have opened all that is left.
+func TestAPlannerThatWaitedLooksAtTheRunFirst(t *testing.T) {
+	t.Parallel()
+	opts := quick
+	opts.Rates = pace.Rates{pace.Methods: 10}
+	w := newWorld(t, opts)
+	p := w.fed(4)
+	_, err := p.d.lanes[0].pacer.reserve(t.Context(), pace.Methods, pace.Ask{Run: p.run.ID, Costs: []int{1000}}) // far more than the horizon
+	require.NoError(t, err)
+	require.NoError(t, p.takeNext(t.Context()))
+	require.True(t, p.feedAt.After(time.Now()), "it is to come back")
+	w.openedBySomebody(4)
+	reserved := w.reservations(pace.Methods, func() {})
+	require.NoError(t, p.takeNext(t.Context()))
+	require.Zero(t, reserved.Load())
+	require.Zero(t, p.left())
+}
+
 // TestKeptSlotsFitTheirShards: they are for no more calls than were reserved, and not for the past.
 func TestKeptSlotsFitTheirShards(t *testing.T) {
 	t.Parallel()
@@ -86,14 +157,15 @@ func TestKeptSlotsFitTheirShards(t *testing.T) {
 	slots := []pace.Slot{{At: now.Add(time.Second)}, {At: now.Add(2 * time.Second)}, {At: now.Add(3 * time.Second)}}
 	put := func() { k.put("a", now, keptSlots{slots, []int{100, 100, 50}}) }
 	put()
-	g, ok := k.take("a", now, []int{100, 90, 60, 10})
-	require.True(t, ok)
+	g, rest := k.take("a", now, []int{100, 90, 60, 10})
 	require.Equal(t, slots[:2], g.slots)
-	_, ok = k.take("a", now, []int{1})
-	require.False(t, ok, "they are handed out once")
+	require.Equal(t, slots[2:], rest)
+	g, rest = k.take("a", now, []int{1})
+	require.Empty(t, g.slots, "they are handed out once")
+	require.Empty(t, rest)
 	put()
-	_, ok = k.take("a", now.Add(90*time.Second), []int{1})
-	require.False(t, ok)
+	g, _ = k.take("a", now.Add(90*time.Second), []int{1})
+	require.Empty(t, g.slots)
 	put()
 	k.put("b", now.Add(time.Minute), keptSlots{slots, []int{1, 1, 1}})
 	require.Len(t, k.run, 1)

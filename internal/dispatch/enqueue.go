@@ -14,7 +14,7 @@ func (s *supervision) enqueue(ctx context.Context) error {
 	horizon := max(s.d.opts.OpenShards, 3*len(s.done))
 	room := min(horizon-len(s.open)+s.asleep(), s.plan.Shards-s.run.Enqueued)
 	if room <= 0 || s.d.fed(s.run) {
-		return nil
+		return s.giveBackKept(ctx)
 	}
 	for room > 0 {
 		from := s.run.Enqueued

@@ -34,6 +34,7 @@ type feeder struct {
 	stopped bool      // the run wants no more devices for now
 	feedAt  time.Time // when there may be something to open
 	offerAt time.Time // when to see whether others should help
+	waited  bool      // for the hub's allowance, while others may have opened shards
 
 	ahead []*job.Shard // stored, not opened, and read after run was
 }
@@ -137,7 +138,7 @@ func (f *feeder) look(ctx context.Context) error {
 func (f *feeder) refresh(ctx context.Context) error {
 	run, err := f.d.store.Run(ctx, f.run.ID)
 	if err == nil {
-		f.run, f.ahead = run, nil
+		f.run, f.ahead, f.waited = run, nil, false
 		f.stored = max(f.stored, run.Planned)
 	}
 	return err
@@ -150,7 +151,15 @@ func (f *feeder) takeNext(ctx context.Context) error {
 		f.local.release(o.mine)
 		return err
 	}
+	if err := o.giveBack(ctx); err != nil {
+		f.d.opts.Logger.WarnContext(ctx, "slots of the hub's allowance that nobody uses are lost", "run", f.run.ID, "error", err)
+	}
 	return o.start(ctx)
+}
+
+// starves reports whether stored shards could be called now. Before a long list is stored to its end, its first devices are called.
+func (f *feeder) starves(now time.Time) bool {
+	return f.left() > 0 && !now.Before(f.feedAt) && f.local.free()
 }
 
 // share is how many shards to take at once. Where others were asked to help, each leaves the others something towards the end.
@@ -166,7 +175,7 @@ func (f *feeder) share() int {
 // the hub's allowance: who opened shards may be calling their devices, and who amended them wrote the run too.
 func (f *feeder) open(ctx context.Context, o *opening) error {
 	for try := 1; o.mine > 0; try++ {
-		if try > 1 || !f.run.Calling(f.d.now()) {
+		if try > 1 || f.waited || !f.run.Calling(f.d.now()) {
 			if err := f.refresh(ctx); err != nil {
 				return err
 			}

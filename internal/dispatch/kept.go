@@ -39,20 +39,37 @@ func (k *kept) put(run string, now time.Time, s keptSlots) {
 	k.run[run] = s
 }
 
-// take gives what was kept and fits the first of the shards, if its time is not over.
-func (k *kept) take(run string, now time.Time, sizes []int) (grant, bool) {
+// take gives what was kept and fits the first of the shards, if its time is not over, and the rest of what was kept.
+func (k *kept) take(run string, now time.Time, sizes []int) (g grant, rest []pace.Slot) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	was := k.run[run]
 	delete(k.run, run)
-	g := grant{again: now}
+	g.again = now
 	for i, slot := range was.slots[:min(len(was.slots), len(sizes))] {
 		if sizes[i] > was.sizes[i] || slot.At.Before(now) {
 			break
 		}
 		g.slots = append(g.slots, slot)
 	}
-	return g, len(g.slots) > 0
+	return g, was.slots[len(g.slots):]
+}
+
+// giveBackKept returns what is kept for a run whose shards somebody else has opened meanwhile.
+func (s *supervision) giveBackKept(ctx context.Context) error {
+	_, rest := s.d.kept.take(s.run.ID, s.now, nil)
+	return s.giveBack(ctx, rest)
+}
+
+func (s *supervision) giveBack(ctx context.Context, slots []pace.Slot) error {
+	if len(slots) == 0 {
+		return nil
+	}
+	op, err := s.d.operation(ctx, s.run)
+	if err != nil {
+		return err
+	}
+	return op.lane.pacer.giveBack(ctx, op.kind, s.run.ID, slots)
 }
 
 // grow opens shards in their slots.

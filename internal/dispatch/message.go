@@ -88,12 +88,20 @@ func (m message) slot() pace.Slot {
 	return pace.Slot{At: time.UnixMilli(m.At), For: time.Duration(m.For) * time.Millisecond}
 }
 
+// ahead is how long it is until m's slot, 0 or less for none.
+func (m message) ahead(now time.Time) time.Duration {
+	if m.At == 0 {
+		return 0
+	}
+	return m.slot().At.Sub(now)
+}
+
 // early is how long m should still be on its way: it is to arrive shortly before its slot.
 func (m message) early(now time.Time) time.Duration {
 	if m.At == 0 {
 		return 0
 	}
-	return m.slot().At.Sub(now) - slotAhead
+	return m.ahead(now) - slotAhead
 }
 
 // sendShards enqueues messages of shards.

@@ -131,8 +131,14 @@ func (o *opening) reserve(ctx context.Context) error {
 	o.costs = op.costs(sizes)
 	var err error
 	o.grant, err = op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: o.f.run.ID, Weight: o.f.run.Priority, Costs: o.costs})
-	o.f.feedAt = o.grant.again
+	o.f.feedAt, o.f.waited = o.grant.again, !o.grant.again.IsZero()
 	return err
+}
+
+// giveBack returns the slots that no shard was left for: somebody else opened it meanwhile.
+func (o *opening) giveBack(ctx context.Context) error {
+	op := o.f.local.op
+	return op.lane.pacer.giveBack(ctx, op.kind, o.f.run.ID, o.grant.slots[min(len(o.opened), len(o.grant.slots)):])
 }
 
 // write makes the transaction once. Without a plan and without a shard that can be opened there is none: who was faster may be

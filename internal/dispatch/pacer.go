@@ -93,6 +93,33 @@ func (p *pacer) reserve(ctx context.Context, op pace.Operation, ask pace.Ask) (g
 	}
 }
 
+// giveBack returns slots of an operation's allowance that a run reserved and does not use. It is no fault if others write the ledger
+// all the time: the slots are lost then.
+func (p *pacer) giveBack(ctx context.Context, op pace.Operation, run string, slots []pace.Slot) error {
+	if p.rates[op] == 0 || len(slots) == 0 {
+		return nil
+	}
+	turn := p.turns.of(op)
+	turn.Lock()
+	defer turn.Unlock()
+	for try := 1; ; try++ {
+		ledger, rev, err := p.store.Ledger(ctx, op)
+		if err != nil || !ledger.Return(run, slots) {
+			return err
+		}
+		err = p.store.SaveLedger(ctx, op, ledger, rev)
+		switch {
+		case !errors.Is(err, job.ErrConflict):
+			return err
+		case try == ledgerTries:
+			return nil
+		}
+		if err := sleep(ctx, rand.N(ledgerPause<<min(try, 5))); err != nil {
+			return err
+		}
+	}
+}
+
 // throttled tells the ledger that the hub refused an operation, once a second at most.
 func (p *pacer) throttled(ctx context.Context, op pace.Operation, wait time.Duration) error {
 	if p.rates[op] == 0 || !p.news(op) {

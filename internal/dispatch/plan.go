@@ -235,18 +235,6 @@ func (p *planner) take(ctx context.Context, got page) error {
 	return nil
 }
 
-// answered ends the block of a run whose probe the hub answered.
-func (p *planner) answered(ctx context.Context) error {
-	if !p.blocked {
-		return nil
-	}
-	p.blocked = false
-	if err := p.d.unblock(ctx, p.run.ID); err != nil {
-		return err
-	}
-	return p.refresh(ctx)
-}
-
 // step stores and opens what it is time for, and reports whether the stretch has ended.
 func (p *planner) step(ctx context.Context) (bool, error) {
 	now := p.d.now()
@@ -257,7 +245,11 @@ func (p *planner) step(ctx context.Context) (bool, error) {
 	switch {
 	case !p.plan.Read() && (over || p.done && waiting == 0):
 		err = p.store(ctx, true, true)
-	case overdue, waiting >= planShards*job.ShardSize, p.crowded(waiting), p.heavy(), p.done && waiting > 0 && !p.local.accepting():
+	case overdue, p.heavy(), p.done && waiting > 0 && !p.local.accepting():
+		err = p.store(ctx, true, false)
+	case !over && !p.blocked && p.starves(now):
+		err = p.takeNext(ctx)
+	case waiting >= planShards*job.ShardSize, p.crowded(waiting):
 		err = p.store(ctx, true, false)
 	case over || p.blocked || p.storesOnly():
 	case !p.local.free():

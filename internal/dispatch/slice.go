@@ -30,9 +30,13 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if early := m.early(d.now()); early > hold {
 		return d.send(ctx, m, early)
 	}
-	if !d.slot(ctx, lane.gate, m.Tries) {
-		m.Tries++
-		return d.send(ctx, m, busyDelay(m.Tries))
+	ahead := m.ahead(d.now())
+	if !d.slot(ctx, lane.gate, patience(ahead, m.Tries)) {
+		if ahead < time.Second { // the least delay of a queue
+			m.Tries++
+			ahead = busyDelay(m.Tries)
+		}
+		return d.send(ctx, m, ahead)
 	}
 	defer func() { <-d.slots }()
 	shard, err := d.store.Shard(ctx, m.Run, m.Shard)
@@ -129,16 +133,29 @@ const (
 	maxBusyDelay = 16 * time.Second
 )
 
+// patience is how long a message waits for a place. One that comes long before its slot in the hub's allowance does not wait: it
+// comes back just before that, and leaves the places to those whose time it is.
+func patience(ahead time.Duration, tries int) time.Duration {
+	if ahead >= time.Second {
+		return 0
+	}
+	return slotWait >> min(tries, 3)
+}
+
 // slot waits a little for a place among the slices of this process, and for the gate to have room, and reports whether there is
 // one. Fast devices free one within the wait; behind slow ones a message goes back to the queue, for other processes to take,
 // or for later.
-func (d *Dispatcher) slot(ctx context.Context, g *gate, tries int) bool {
-	ctx, cancel := context.WithTimeout(ctx, slotWait>>min(tries, 3))
+func (d *Dispatcher) slot(ctx context.Context, g *gate, patience time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	select {
 	case d.slots <- struct{}{}:
-	case <-ctx.Done():
-		return false
+	default:
+		select {
+		case d.slots <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
 	}
 	for g.room() <= 0 {
 		if sleep(ctx, gateLook) != nil {

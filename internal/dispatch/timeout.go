@@ -44,8 +44,9 @@ func (s *supervision) reserve(ctx context.Context, op *operation, sizes []int) (
 	if s.run.TooLate(s.now) {
 		return grant{slots: make([]pace.Slot, len(sizes))}, nil
 	}
-	if kept, ok := s.d.kept.take(s.run.ID, s.now, sizes); ok {
-		return kept, nil
+	kept, rest := s.d.kept.take(s.run.ID, s.now, sizes)
+	if err := s.giveBack(ctx, rest); err != nil || len(kept.slots) > 0 {
+		return kept, err
 	}
 	return op.lane.pacer.reserve(ctx, op.kind, pace.Ask{Run: s.run.ID, Weight: s.run.Priority, Costs: op.costs(sizes), Lead: slotLead})
 }

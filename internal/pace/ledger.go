@@ -2,6 +2,7 @@ package pace
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -95,6 +96,24 @@ func (l *Ledger) Reserve(now time.Time, ask Ask) (slots []Slot, again time.Time)
 	}
 	l.Runs[ask.Run] = part
 	return slots, again
+}
+
+// Return gives back slots that a run got last and does not use, and reports whether that changed anything. What others reserved after them
+// stands between: such slots are lost.
+func (l *Ledger) Return(run string, slots []Slot) bool {
+	part, changed := l.Runs[run], false
+	for _, slot := range slices.Backward(slots) {
+		if slot.For == 0 || !slot.End().Equal(l.Next) {
+			break
+		}
+		l.Next = slot.At
+		part.Next = part.Next.Add(-seconds(slot.For.Seconds() * l.inverse(part)))
+		changed = true
+	}
+	if _, known := l.Runs[run]; known && changed {
+		l.Runs[run] = part
+	}
+	return changed
 }
 
 // inverse is what the weights of all runs are together, in weights of part: the number of runs, where all have the same.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -149,6 +150,52 @@ func TestNobodyGetsMoreThanTheRate(t *testing.T) {
 		}
 		require.LessOrEqual(t, len(l.Runs), 4)
 	}
+}
+
+// Slots that nobody uses go to the next who asks, unless others have reserved behind them.
+func TestSlotsThatAreNotUsedAreGivenBack(t *testing.T) {
+	t.Parallel()
+	var l pace.Ledger
+	ask := func(run string, n int) []pace.Slot {
+		slots, _ := l.Reserve(noon, pace.Ask{Run: run, Rate: 100, Costs: slices.Repeat([]int{100}, n)})
+		require.Len(t, slots, n)
+		return slots
+	}
+	first := ask("a", 3)
+	before := l.Runs["a"].Next
+	second := ask("a", 2)
+	require.True(t, l.Return("a", second))
+	require.Equal(t, first[2].End(), l.Next)
+	require.Equal(t, before, l.Runs["a"].Next, "the run may ask for its part again")
+	require.True(t, l.Return("a", first[1:]))
+	require.False(t, l.Return("a", first[1:]), "once")
+	require.Equal(t, first[1:2], ask("b", 1))
+	require.False(t, l.Return("a", first[:1]), "b's begins where it ends")
+	require.False(t, l.Return("a", nil))
+	require.False(t, l.Return("a", []pace.Slot{{}}), "of an allowance without limit")
+	require.True(t, l.Throttle(noon.Add(time.Second), time.Minute))
+	require.False(t, l.Return("b", first[1:2]), "the hub asked to stay away")
+}
+
+// However runs ask and give back, the slots that they keep never overlap.
+func TestNobodyGetsWhatIsStillInUse(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		var l pace.Ledger
+		now := noon
+		var held []pace.Slot
+		for range rapid.IntRange(1, 40).Draw(rt, "asks") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(rt, "ms")) * time.Millisecond)
+			run := fmt.Sprint(rapid.IntRange(0, 2).Draw(rt, "run"))
+			slots, _ := l.Reserve(now, pace.Ask{Run: run, Rate: 40, Costs: rapid.SliceOfN(rapid.IntRange(1, 200), 0, 6).Draw(rt, "costs")})
+			kept := rapid.IntRange(0, len(slots)).Draw(rt, "kept")
+			held = append(held, slots[:kept]...)
+			require.Equal(rt, kept < len(slots), l.Return(run, slots[kept:]))
+		}
+		for i := 1; i < len(held); i++ {
+			require.False(rt, held[i].At.Before(held[i-1].End()))
+		}
+	})
 }
 
 func TestARunThatLeftNoLongerShares(t *testing.T) {
