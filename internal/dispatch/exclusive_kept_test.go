@@ -143,7 +143,7 @@ func TestWhatFreesADevice(t *testing.T) {
 	begun := func(t *testing.T) *world {
 		t.Helper()
 		opts := watchful
-		opts.Lease = 600 * time.Millisecond
+		opts.Lease = 3 * time.Second
 		w := newWorld(t, opts)
 		w.hub.populate(3)
 		w.hub.reported = func(string) map[string]any { return nil }
@@ -197,7 +197,7 @@ func TestWhatFreesADevice(t *testing.T) {
 // A device that a worker called, or was about to call, when it died stays its run's, although it is offline when it is called again.
 func TestADeviceThatADeadWorkerMayHaveCalledStaysItsRuns(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, impatient)
+	w := newMortalWorld(t, impatient)
 	w.hub.populate(2)
 	var died atomic.Bool
 	w.hub.methods(func(id, method string) (iothub.MethodResult, error) {

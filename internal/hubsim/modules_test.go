@@ -141,7 +141,7 @@ func TestModulesConnect(t *testing.T) {
 	require.Contains(t, h.do("GET", "/twins/d/modules/m", "").body, `"fw":"2"`)
 	require.NotContains(t, h.do("GET", "/twins/d", "").body, "fw")
 	module.publish("devices/d/modules/m/messages/events/", "x")
-	require.EqualValues(t, 1, h.Stats().DeviceMessages)
+	require.Eventually(t, func() bool { return h.Stats().DeviceMessages == 1 }, time.Minute, 10*time.Millisecond)
 
 	module.subscribe(methods, 0)
 	module.answer(func(method, _ string) (int, string) { return 200, `"` + method + `"` })
