@@ -283,9 +283,18 @@ type ShardQuery struct {
 	Max    int                 // shards
 }
 
+// shardColumns are what shardOf reads: all but the fingerprints, which are two thirds of a shard that nobody has opened yet.
+func shardColumns() string {
+	columns := "RowKey,Part,AtOnce,Closed,Owner,Until,Lost"
+	for i := range dataChunks {
+		columns += "," + chunkName("Data", i)
+	}
+	return columns
+}
+
 // Shards lists shards in order.
 func (s *Store) Shards(ctx context.Context, runID string, sq ShardQuery) ([]*job.Shard, error) {
-	q := query{partition: runID, from: numbered(rowShard, sq.From), to: after(rowShard), max: sq.Max}
+	q := query{partition: runID, from: numbered(rowShard, sq.From), to: after(rowShard), max: sq.Max, columns: shardColumns()}
 	if sq.State != nil {
 		q.filter = stateColumn(*sq.State) + " gt 0"
 		if sq.Always >= 0 {

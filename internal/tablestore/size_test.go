@@ -139,3 +139,20 @@ func TestProgressOfAMillionDevicesTakesThreeReads(t *testing.T) {
 	})
 	require.Equal(t, map[string]int{storagefault.TableGet: 2, storagefault.TableQuery: 1}, reads, "what a supervision reads, each second")
 }
+
+// TestAListingOfShardsReadsNoFingerprints: large runs are stored first and read again by whoever carries them out, at ten bytes a
+// device and not at the eight of a fingerprint, in base64, more.
+func TestAListingOfShardsReadsNoFingerprints(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.create(newJob("wide", 0))
+	_, plan := w.newRun("wide.0")
+	for range 10 {
+		w.appendShards(plan, deviceNames("truck", job.ShardSize))
+	}
+	w.proxy.Reset()
+	shards, err := w.Shards(t.Context(), "wide.0", tablestore.ShardQuery{Always: -1})
+	require.NoError(t, err)
+	require.Len(t, shards, 10)
+	require.Less(t, w.proxy.Counts()[storagefault.TableQuery].Received, int64(10*10*job.ShardSize))
+}
