@@ -134,3 +134,13 @@ func TestSeenForgetsNothing(t *testing.T) {
 	require.LessOrEqual(t, 8*words, 12<<20, "bytes in %d layers", len(s.layers))
 	t.Logf("%d devices: %d false alarms, %d bytes", devices, wrong, 8*words)
 }
+
+// TestSeenTellsDevicesApartByAllOfTheirFingerprints: a layer for few devices has few bits, and a million devices are looked up in it.
+func TestSeenTellsDevicesApartByAllOfTheirFingerprints(t *testing.T) {
+	t.Parallel()
+	for bit := range 64 {
+		var s seen
+		require.False(t, s.add(0x0123456789abcdef))
+		require.False(t, s.holds(0x0123456789abcdef^1<<bit), "bit %d", bit)
+	}
+}

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"math/bits"
 	"sync"
 )
 
@@ -82,9 +81,12 @@ func (l *layer) add(print uint64) {
 	}
 }
 
-// at gives the place of bit i of print, by double hashing: print is a hash itself.
+// at gives the place of bit i of print. All of print decides about each: of a step and a distance, as in double hashing, a small layer
+// would see no more than their last bits, which many of a million devices have in common with one in it.
 func (l *layer) at(print, i uint64) (word int, bit uint64) {
-	n := (print + i*(bits.RotateLeft64(print, 32)|1)) % uint64(64*len(l.bits))
+	n := (print + i*0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9 // as SplitMix64 mixes
+	n = (n ^ n>>29) * 0x94d049bb133111eb
+	n = (n ^ n>>32) % uint64(64*len(l.bits))
 	return int(n / 64), 1 << (n % 64)
 }
 
