@@ -15,7 +15,7 @@ func TestAJobThatAbortedTellsWhy(t *testing.T) {
 	w.put("careful", `{"type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"lockDoor"},"queryCondition":"*",
 		"abort":{"criteria":[{"thresholdPercentage":12.5,"minNumberOfExecutedDevices":20}]}}`)
 	require.Empty(t, cmp.Diff(map[string]any{"criteria": []any{map[string]any{
-		"failureType": "all", "thresholdPercentage": 12.5, "minNumberOfExecutedDevices": 20.0, "action": "cancel",
+		"failureType": "all", "thresholdPercentage": 12.5, "minNumberOfExecutedDevices": 20.0, "action": "cancel", "over": "run",
 	}}}, w.get("/api/jobs/careful")["abort"]))
 	w.finish()
 	got := w.get("/api/jobs/careful")

@@ -137,6 +137,7 @@ func TestDescriptionAgreesWithTheCode(t *testing.T) {
 	criterion := schemas["AbortCriterion"].Value.Properties
 	require.Equal(t, words(job.AbortTypes()), criterion["failureType"].Value.Enum)
 	require.Equal(t, words(job.AbortActions()), criterion["action"].Value.Enum)
+	require.Equal(t, words(job.AbortScopes()), criterion["over"].Value.Enum)
 	require.InDelta(t, job.MaxMinExecuted, *criterion["minNumberOfExecutedDevices"].Value.Max, 0)
 	require.EqualValues(t, job.DefaultMinExecuted, criterion["minNumberOfExecutedDevices"].Value.Default)
 	require.EqualValues(t, job.MaxCriteria, *schemas["Abort"].Value.Properties["criteria"].Value.MaxItems)

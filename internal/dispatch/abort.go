@@ -32,14 +32,31 @@ const guardPasses = 3
 type guard struct {
 	abort *job.Abort
 
-	mu         sync.Mutex
-	stored     job.Counts // as of a supervision some passes ago
-	forgiven   job.Counts // of the run
-	since      job.Counts // outcomes of this process since stored was read
-	before     job.Counts // those of the time before, which stored may lack; some it has too, so that the guard errs on the safe side
-	generation int        // of the run as it was last seen
-	turn       int        // the generation from which on stored is outdated, or the calls go on
-	held       chan struct{}
+	mu          sync.Mutex
+	all, latest tally // of the run, and of its batch that was begun last
+	batch       int   // the number of that one, and its first shard
+	first       int
+	generation  int // of the run as it was last seen
+	turn        int // the generation from which on stored is outdated, or the calls go on
+	held        chan struct{}
+}
+
+// tally is what a process knows of some outcomes.
+type tally struct {
+	stored   job.Counts // as of a supervision some passes ago
+	forgiven job.Counts // of the run
+	since    job.Counts // outcomes of this process since stored was read
+	before   job.Counts // those of the time before, which stored may lack; some it has too, so that the guard errs on the safe side
+}
+
+func (t *tally) known() job.Counts { return t.stored.Plus(t.before).Plus(t.since) }
+
+// read takes over what is stored. Where calls are held it has all outcomes of this process.
+func (t *tally) read(stored, forgiven job.Counts, held bool) {
+	*t = tally{stored: stored, forgiven: forgiven, before: t.since}
+	if held {
+		t.before = job.Counts{}
+	}
 }
 
 func newGuard(a *job.Abort) *guard {
@@ -49,15 +66,27 @@ func newGuard(a *job.Abort) *guard {
 	return &guard{abort: a}
 }
 
-// ended counts an outcome.
-func (g *guard) ended(e *job.Execution) {
+// asks reports whether the guard knows the shard's batch only by a run that is newer than this view.
+func (g *guard) asks(run *job.Run, shard int) bool {
+	return g != nil && run.Rollout != nil && shard >= run.Enqueued && run.Failure != nil && run.Failure.Abort.OverBatches()
+}
+
+// ended counts an outcome in a shard.
+func (g *guard) ended(shard int, e *job.Execution) {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.since = g.since.Plus(job.CountsOf(e.State, e.Reason, 1))
-	if g.held == nil && g.abort.Met(g.stored.Plus(g.before).Plus(g.since), g.forgiven) != nil {
+	one := job.CountsOf(e.State, e.Reason, 1)
+	g.all.since = g.all.since.Plus(one)
+	if shard >= g.first {
+		g.latest.since = g.latest.since.Plus(one)
+	}
+	if g.held != nil {
+		return
+	}
+	if g.abort.Met(g.all.known(), g.all.forgiven) != nil || g.abort.MetInBatch(g.latest.known(), g.latest.forgiven) != nil {
 		g.held, g.turn = make(chan struct{}), g.generation+guardPasses
 	}
 }
@@ -73,13 +102,19 @@ func (g *guard) saw(run *job.Run) {
 	if g.abort = new(job.Abort); run.Failure != nil && run.Failure.Abort != nil { // both may have been edited
 		g.abort = run.Failure.Abort
 	}
+	latest := run.LatestBatch()
+	if latest.Number > g.batch { // this process has called none of its devices yet
+		g.batch, g.first, g.latest = latest.Number, latest.FirstShard, tally{stored: latest.Counts(), forgiven: latest.Forgiven}
+	}
 	if g.generation < g.turn {
 		return
 	}
-	g.forgiven = run.Forgiven
-	g.stored, g.before, g.since, g.turn = run.Counts(), g.since, job.Counts{}, g.generation+guardPasses
-	if g.held != nil { // stored has everything: no call has begun in the meantime
-		g.before = job.Counts{}
+	g.turn = g.generation + guardPasses
+	g.all.read(run.Counts(), run.Forgiven, g.held != nil)
+	if latest.Number == g.batch {
+		g.latest.read(latest.Counts(), latest.Forgiven, g.held != nil)
+	}
+	if g.held != nil { // what is stored has everything: no call has begun in the meantime
 		close(g.held)
 		g.held = nil
 	}

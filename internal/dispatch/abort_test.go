@@ -46,6 +46,32 @@ func TestAnAbortedRunOvershootsByTheCallsInFlightAtMost(t *testing.T) {
 	}
 }
 
+// The devices of a batch that goes wrong are not outvoted by those of the batches before, and the overshoot is the same.
+func TestABatchThatFailsAbortsTheRun(t *testing.T) {
+	t.Parallel()
+	const good, least, inFlight = 600, 40, 20
+	opts := quick
+	opts.CallsInFlight = inFlight
+	w := newWorld(t, opts)
+	w.hub.populate(3000)
+	w.hub.page = 1000
+	var calls atomic.Int64
+	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
+		if calls.Add(1) <= good {
+			return iothub.MethodResult{Status: 200}, nil
+		}
+		return iothub.MethodResult{Status: 500}, nil
+	}
+	run := w.ended(w.create(fmt.Sprintf(`{"jobId":"careful","type":"scheduleDeviceMethod","cloudToDeviceMethod":{"methodName":"m"},"queryCondition":"*",
+		"rollout":{"batches":[{"number":%d},{}]},
+		"abort":{"criteria":[{"thresholdPercentage":50,"minNumberOfExecutedDevices":%d,"over":"batch"}]}}`, good, least)))
+	require.Equal(t, job.EndAborted, run.EndReason)
+	require.Contains(t, run.FailureReason, "batch 2: ")
+	require.Equal(t, good, run.Counts().Of(job.Succeeded))
+	require.GreaterOrEqual(t, calls.Load(), int64(good+least))
+	require.LessOrEqual(t, calls.Load(), int64(good+least+inFlight))
+}
+
 // A process whose own first outcomes look bad asks for a verdict; the run goes on when the criterion is not met after all.
 func TestARunBelowItsThresholdCompletes(t *testing.T) {
 	t.Parallel()
@@ -110,9 +136,9 @@ func TestAHeldGuardOpensWhenASupervisionLetsTheRunGoOn(t *testing.T) {
 	g := newGuard(policy.Abort)
 	require.Nil(t, newGuard(nil).holds())
 	g.saw(&job.Run{Generation: 7, Failure: policy})
-	g.ended(&job.Execution{State: job.Failed, Reason: job.DeviceError})
+	g.ended(0, &job.Execution{State: job.Failed, Reason: job.DeviceError})
 	require.Nil(t, g.holds(), "one is fewer than the least number")
-	g.ended(&job.Execution{State: job.Succeeded})
+	g.ended(0, &job.Execution{State: job.Succeeded})
 	held := g.holds()
 	require.NotNil(t, held)
 	g.saw(&job.Run{Generation: 9, Failure: policy, Closed: job.CountsOf(job.Succeeded, job.NoReason, 50), Devices: 100})
@@ -121,13 +147,13 @@ func TestAHeldGuardOpensWhenASupervisionLetsTheRunGoOn(t *testing.T) {
 	require.Nil(t, g.holds())
 	<-held
 	for range 5 {
-		g.ended(&job.Execution{State: job.Failed, Reason: job.DeviceError})
+		g.ended(0, &job.Execution{State: job.Failed, Reason: job.DeviceError})
 		require.Nil(t, g.holds(), "few among all that was stored")
 	}
 
 	g.saw(&job.Run{Generation: 20}) // somebody took the criteria away
 	for range 100 {
-		g.ended(&job.Execution{State: job.Failed, Reason: job.DeviceError})
+		g.ended(0, &job.Execution{State: job.Failed, Reason: job.DeviceError})
 	}
 	require.Nil(t, g.holds())
 }
@@ -141,11 +167,11 @@ func TestAGuardForgetsNoOutcomeThatIsNotStoredYet(t *testing.T) {
 	for generation := range 3 {
 		g.saw(&job.Run{Generation: generation, Failure: policy, Devices: 100})
 		for range 3 {
-			g.ended(&job.Execution{State: job.Failed, Reason: job.DeviceError})
+			g.ended(0, &job.Execution{State: job.Failed, Reason: job.DeviceError})
 		}
 	}
 	require.Nil(t, g.holds())
 	g.saw(&job.Run{Generation: guardPasses, Failure: policy, Devices: 100})
-	g.ended(&job.Execution{State: job.Failed, Reason: job.DeviceError})
+	g.ended(0, &job.Execution{State: job.Failed, Reason: job.DeviceError})
 	require.NotNil(t, g.holds(), "ten have failed, none of which was counted by a supervision")
 }

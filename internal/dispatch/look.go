@@ -156,7 +156,7 @@ func (w *worker) over(e *job.Execution, outcome job.Outcome) {
 		e.Wait(outcome, at)
 		return
 	}
-	w.op.settle(e, outcome, w.d.now())
+	w.op.settle(w.shard.Number, e, outcome, w.d.now())
 }
 
 // unseen says what a query without an answer means: for none of the devices anything, unless the hub will never answer it.

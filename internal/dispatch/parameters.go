@@ -66,7 +66,7 @@ func (w *worker) callable(todo []int) []int {
 		}
 		w.update(func() {
 			e.Refuse(refusal, w.d.now())
-			w.op.guard.ended(e)
+			w.op.guard.ended(w.shard.Number, e)
 		})
 	}
 	return rest

@@ -51,6 +51,11 @@ func (d *Dispatcher) slice(ctx context.Context, m message, in Delivery) error {
 	if err != nil {
 		return err
 	}
+	if op.guard.asks(run, m.Shard) {
+		if run, err = d.runs.get(ctx, m.Run, 0); err != nil {
+			return err
+		}
+	}
 	if op.guard.saw(run); op.guard.holds() != nil {
 		return d.send(ctx, m, heldAgain)
 	}

@@ -89,13 +89,13 @@ func (o *operation) mark(shard *job.Shard, now time.Time) {
 }
 
 // settle has an execution end with the outcome of its last attempt, or go on with what its job does next.
-func (o *operation) settle(e *job.Execution, outcome job.Outcome, now time.Time) {
+func (o *operation) settle(shard int, e *job.Execution, outcome job.Outcome, now time.Time) {
 	if o.stages == nil {
 		e.End(outcome, now)
 	} else {
 		o.seq.Settle(e, outcome, now)
 	}
 	if e.State.Final() {
-		o.guard.ended(e)
+		o.guard.ended(shard, e)
 	}
 }

@@ -249,7 +249,7 @@ func (w *worker) settle(e *job.Execution, v verdict, outcome job.Outcome, err er
 		e.Wait(outcome, at)
 		return true
 	}
-	w.op.settle(e, outcome, w.d.now())
+	w.op.settle(w.shard.Number, e, outcome, w.d.now())
 	return true
 }
 

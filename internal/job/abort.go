@@ -18,6 +18,8 @@ type AbortCriterion struct {
 	ThresholdPercentage        float64     `json:"thresholdPercentage"`
 	MinNumberOfExecutedDevices int         `json:"minNumberOfExecutedDevices"`
 	Action                     AbortAction `json:"action"`
+	// Over says which executions are counted: all of the run, also where it is "", or those of each batch for itself.
+	Over AbortScope `json:"over,omitempty"`
 }
 
 // FailureType says which ends of an execution count as failures.
@@ -58,7 +60,8 @@ func (c Counts) calledTimedOut() int {
 }
 
 func (c Counts) calledFailed() int {
-	return c.ByState[Failed] - c.ByReason[NoTimeZone] - c.ByReason[InvalidTimeZone]
+	return c.ByState[Failed] - c.ByReason[NoTimeZone] - c.ByReason[InvalidTimeZone] - c.ByReason[MissingParameter] -
+		c.ByReason[InvalidParameter]
 }
 
 // failures counts the executed ones that t stands for.
@@ -75,10 +78,13 @@ func (c Counts) failures(t FailureType) int {
 	}
 }
 
-// Met gives the first criterion that c meets, nil when there is none. Those that pause the run do not count what was forgiven.
-func (a *Abort) Met(c, forgiven Counts) *AbortCriterion {
+// Met gives the first criterion over the run that c meets, nil when there is none. Those that pause the run do not count what was
+// forgiven.
+func (a *Abort) Met(c, forgiven Counts) *AbortCriterion { return a.met(OverRun, c, forgiven) }
+
+func (a *Abort) met(over AbortScope, c, forgiven Counts) *AbortCriterion {
 	for i := range a.Criteria {
-		if a.Criteria[i].met(a.Criteria[i].counted(c, forgiven)) {
+		if (a.Criteria[i].Over == OverBatch) == (over == OverBatch) && a.Criteria[i].met(a.Criteria[i].counted(c, forgiven)) {
 			return &a.Criteria[i]
 		}
 	}
@@ -102,11 +108,15 @@ func (r *Run) Abort() (met *AbortCriterion, how string) {
 	if r.PlanDone && c.Ended() == c.Total() {
 		return nil, ""
 	}
-	met = r.Failure.Abort.Met(c, r.Forgiven)
+	if met = r.Failure.Abort.Met(c, r.Forgiven); met != nil {
+		how = met.explain(met.counted(c, r.Forgiven))
+	} else {
+		met, how = r.abortOfBatch()
+	}
 	if met == nil || met.Action == AbortPause && !r.Status.CanBecome(StatusPaused) {
 		return nil, ""
 	}
-	return met, met.explain(met.counted(c, r.Forgiven))
+	return met, how
 }
 
 // met compares whole numbers, so that it is exact at the threshold.
@@ -138,7 +148,7 @@ func (o *object) abort() *Abort {
 		if c == nil {
 			continue
 		}
-		c.only("failureType", "thresholdPercentage", "minNumberOfExecutedDevices", "action")
+		c.only("failureType", "thresholdPercentage", "minNumberOfExecutedDevices", "action", "over")
 		if !c.has("thresholdPercentage") {
 			c.fault("thresholdPercentage", nil, "is required: a number above 0 and up to 100 with at most two decimals")
 		}
@@ -147,6 +157,7 @@ func (o *object) abort() *Abort {
 			ThresholdPercentage:        c.decimal("thresholdPercentage", 0, 0, 100),
 			MinNumberOfExecutedDevices: int(c.integer("minNumberOfExecutedDevices", DefaultMinExecuted, 1, MaxMinExecuted)),
 			Action:                     word(c, "action", AbortCancel, AbortActions()),
+			Over:                       word(c, "over", OverRun, AbortScopes()),
 		})
 	}
 	return found

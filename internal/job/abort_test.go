@@ -48,8 +48,8 @@ func TestAbortCriteriaAreChecked(t *testing.T) {
 		{"failureType":"timedOut","thresholdPercentage":100,"minNumberOfExecutedDevices":7,"action":"cancel"}]}`), time.Now())
 	require.NoError(t, err)
 	require.Equal(t, []job.AbortCriterion{
-		{FailureType: job.FailureAll, ThresholdPercentage: 12.5, MinNumberOfExecutedDevices: 1, Action: job.AbortCancel},
-		{FailureType: job.FailureTimedOut, ThresholdPercentage: 100, MinNumberOfExecutedDevices: 7, Action: job.AbortCancel},
+		{FailureType: job.FailureAll, ThresholdPercentage: 12.5, MinNumberOfExecutedDevices: 1, Action: job.AbortCancel, Over: job.OverRun},
+		{FailureType: job.FailureTimedOut, ThresholdPercentage: 100, MinNumberOfExecutedDevices: 7, Action: job.AbortCancel, Over: job.OverRun},
 	}, def.Abort.Criteria)
 	for member, fault := range map[string]string{
 		`"abort":{}`:                                     "abort.criteria: is required: an array of 1 to 10 objects",
@@ -62,6 +62,7 @@ func TestAbortCriteriaAreChecked(t *testing.T) {
 		criterion(`1.234`, ``):                           "abort.criteria[0].thresholdPercentage: 1.234: must be a number above 0 and up to 100 with at most two decimals",
 		criterion(`1`, `"failureType":"FAILED"`):         `abort.criteria[0].failureType: "FAILED": must be "failed", "timedOut", "rejected" or "all"`,
 		criterion(`1`, `"minNumberOfExecutedDevices":0`): "abort.criteria[0].minNumberOfExecutedDevices: 0: must be a whole number from 1 to 10000000",
+		criterion(`1`, `"over":"site"`):                  `abort.criteria[0].over: "site": must be "run" or "batch"`,
 		criterion(`1`, `"action":"stop"`):                `abort.criteria[0].action: "stop": must be "cancel" or "pause"`,
 	} {
 		_, err := job.Decode(twinJob(member), time.Now())
@@ -85,7 +86,7 @@ func TestDevicesThatWereNeverCalledMeetNoAbortCriterion(t *testing.T) {
 	t.Parallel()
 	abort := &job.Abort{Criteria: []job.AbortCriterion{{FailureType: job.FailureAll, ThresholdPercentage: 20, MinNumberOfExecutedDevices: 10, Action: job.AbortCancel}}}
 	for state, reasons := range map[job.ExecutionState][]job.Reason{
-		job.TimedOut: {job.LocalTimeMissed, job.StartTimedOut, job.NotStarted}, job.Failed: {job.NoTimeZone, job.InvalidTimeZone},
+		job.TimedOut: {job.LocalTimeMissed, job.StartTimedOut, job.NotStarted}, job.Failed: {job.NoTimeZone, job.InvalidTimeZone, job.MissingParameter, job.InvalidParameter},
 	} {
 		for _, reason := range reasons {
 			require.Nil(t, abort.Met(job.CountsOf(state, reason, 10), job.Counts{}), "%v", reason)

@@ -193,6 +193,7 @@ func (r *Record) NewRun() Run {
 		ID: r.RunID, JobID: r.JobID, Status: StatusScheduled, StartAt: r.StartTime, Failure: r.FailurePolicy.orNil(),
 		Rollout: NewRolling(r.Rollout), Rounds: r.newRounds(), Edits: r.Edits, Hub: r.Hubs.Single(), Priority: r.Priority, Exclusive: r.Exclusive,
 	}
+	run.countOutcomes()
 	if r.Occurrence != nil {
 		run.Jitter, run.LastStart = r.Occurrence.Jitter, r.Occurrence.Local.last()
 	}

@@ -151,6 +151,7 @@ func (r *Run) TakeOver(d *Definition) {
 		r.Rollout.Policy = *e.Rollout.Clone()
 	}
 	r.Failure = d.FailurePolicy.orNil()
+	r.countOutcomes()
 	if r.Priority != e.Priority {
 		r.Priority = cmp.Or(e.Priority, DefaultPriority) // in words: a ledger takes 0 for what it was
 	}

@@ -36,7 +36,7 @@ func (r *Run) Resume(now time.Time) error {
 	}
 	r.Resend = true
 	if r.Failure != nil && r.Failure.Abort != nil {
-		r.Forgiven = r.Counts()
+		r.forgive()
 	}
 	return nil
 }

@@ -62,8 +62,9 @@ type Batch struct {
 	// Ended and Succeeded count rolled-up shards, LiveEnded and LiveSucceeded those under way as of the last supervision.
 	Ended, Succeeded         int
 	LiveEnded, LiveSucceeded int
-	Removed, LiveRemoved     int    // of those that ended: they left the target, and no gate counts them
-	WaitsFor                 []Wait `json:",omitempty"`
+	Removed, LiveRemoved     int       // of those that ended: they left the target, and no gate counts them
+	Outcomes                 *Outcomes `json:",omitempty"` // nil without an abort criterion over batches
+	WaitsFor                 []Wait    `json:",omitempty"`
 	BeganAt, EndedAt         time.Time
 	MetAt                    time.Time // since when the batch's results satisfy the next one's gate
 	Approval                 *Approval `json:",omitempty"`
@@ -143,6 +144,9 @@ func (r *Rolling) RolledUp(shard int, c Counts) {
 		b.Ended += c.Ended()
 		b.Succeeded += c.Of(Succeeded)
 		b.Removed += c.Of(Removed)
+		if b.Outcomes != nil {
+			b.Outcomes.Closed = b.Outcomes.Closed.Plus(c)
+		}
 	}
 }
 
@@ -154,6 +158,9 @@ func (r *Rolling) Live() {
 	for i := range r.Batches {
 		b := &r.Batches[i]
 		b.LiveEnded, b.LiveSucceeded, b.LiveRemoved = 0, 0, 0
+		if b.Outcomes != nil {
+			b.Outcomes.Live = Counts{}
+		}
 	}
 }
 
@@ -163,6 +170,9 @@ func (r *Rolling) Under(shard int, c Counts) {
 		b.LiveEnded += c.Ended()
 		b.LiveSucceeded += c.Of(Succeeded)
 		b.LiveRemoved += c.Of(Removed)
+		if b.Outcomes != nil {
+			b.Outcomes.Live = b.Outcomes.Live.Plus(c)
+		}
 	}
 }
 
