@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -329,6 +330,22 @@ func TestAFailedRunPausesTheSchedule(t *testing.T) {
 	require.True(t, rec.Series.State.Paused)
 	require.Contains(t, rec.Series.State.Note, runs[0].RunID)
 	require.Equal(t, job.StatusPaused, rec.Status)
+}
+
+// A run that a criterion aborted pauses its schedule too.
+func TestAnAbortedRunPausesTheSchedule(t *testing.T) {
+	t.Parallel()
+	w, clock := clocked(t, "2026-12-01T00:30:00Z", 400)
+	w.opts.CallsInFlight = 5
+	w.boot(0)
+	w.hub.answer = func(string, int) (iothub.MethodResult, error) { return iothub.MethodResult{Status: 500}, nil }
+	w.recur(strings.TrimSuffix(recurring(`{"cron":"0 * * * *","pauseOnFailure":true}`), "}") +
+		`,"abort":{"criteria":[{"thresholdPercentage":50,"minNumberOfExecutedDevices":10}]}}`)
+	clock.jump(time.Hour)
+	rec, runs := w.rests(1)
+	require.Equal(t, job.EndAborted, runs[0].EndReason)
+	require.Equal(t, job.StatusPaused, rec.Status)
+	require.Contains(t, rec.Series.State.Note, runs[0].RunID)
 }
 
 // An explicit list of devices is stored once, and serves every run.
