@@ -79,6 +79,7 @@ type AbortCriterion struct {
 	ThresholdPercentage        float64 `json:"thresholdPercentage"`
 	MinNumberOfExecutedDevices int     `json:"minNumberOfExecutedDevices,omitempty"`
 	Action                     string  `json:"action,omitempty"`
+	Over                       string  `json:"over,omitempty"` // run or batch
 }
 
 // Notifications says who is called when something happens to a job.
