@@ -27,6 +27,7 @@ type holdings struct {
 	kept   map[uint64]bool  // what of it is the run's
 	mine   map[int]bool     // executions that this slice may call
 	ended  int              // executions that had ended when the slice began
+	old    bool             // row is that of an earlier slice, and this one called none of its devices
 }
 
 // may reports whether the slice may call the execution at a place; one of a run that is not exclusive may call all.
@@ -42,22 +43,24 @@ func (w *worker) hold(ctx context.Context, probe bool) error {
 	if !w.op.waits() {
 		wanted = w.todo(probe)
 	}
-	reached := false
+	reached := map[int]bool{}
 	for i := range w.shard.Executions {
 		h.prints = append(h.prints, h.store.HubPrint(w.shard.Executions[i].DeviceID))
-		reached = reached || w.shard.Executions[i].Keeps()
+		if w.shard.Executions[i].Keeps() {
+			reached[i] = true
+		}
 	}
 	w.holds = h
-	if reached && len(wanted) > 0 {
+	if len(reached) > 0 && len(wanted) > 0 {
 		if err := w.recall(ctx); err != nil {
 			return err
 		}
 	}
 	ask := map[uint64]int{}
 	for _, i := range wanted {
-		if h.kept[h.prints[i]] {
+		if reached[i] && h.kept[h.prints[i]] {
 			h.mine[i] = true
-		} else {
+		} else { // also what may be of a worker that is not dead, and about to free it
 			ask[h.prints[i]] = i
 		}
 	}
@@ -181,10 +184,12 @@ func (w *worker) more(ask map[uint64]int) *tablestore.Kept {
 	for print := range h.kept {
 		more.Devices = append(more.Devices, print)
 	}
-	for print := range ask {
+	for print, i := range ask {
 		if !h.kept[print] {
 			more.Devices = append(more.Devices, print)
 		}
+		// An earlier attempt is earlier, whatever the clock of its process said.
+		more.Since = latest(more.Since, w.shard.Executions[i].StartedAt.Add(time.Millisecond))
 	}
 	return more
 }
@@ -211,31 +216,36 @@ func (w *worker) letGo(ctx context.Context, stored *job.Shard) {
 	}
 }
 
+// review reads what earlier slices have left to the shard, where this one has ended executions without a call. It does so before their
+// outcomes are stored and the claim is given back: what the next slice adds is its own.
+func (w *worker) review(ctx context.Context) {
+	h := w.holds
+	if h == nil || h.row != nil || len(w.shard.Executions)-w.shard.Left() == h.ended {
+		return
+	}
+	row, err := h.store.Kept(ctx, w.shard.RunID, w.shard.Number)
+	switch {
+	case err == nil:
+		h.row, h.kept, h.old = row, setOf(row.Devices), true
+	case !errors.Is(err, job.ErrNotFound):
+		w.log.WarnContext(ctx, "what the shard keeps for its run could not be read; who wants such a device finds out", "error", err)
+	}
+}
+
 func (w *worker) keepLess(ctx context.Context, stored *job.Shard) error {
 	h := w.holds
-	row, keeps := h.row, (*job.Execution).Keeps
-	if row == nil {
-		if len(stored.Executions)-stored.Left() == h.ended {
-			return nil
-		}
-		var err error
-		row, err = h.store.Kept(ctx, stored.RunID, stored.Number)
-		if errors.Is(err, job.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		h.kept, keeps = setOf(row.Devices), func(e *job.Execution) bool { return w.keeps(e, row.Since) }
+	if h.row == nil {
+		return nil
 	}
-	less := *row
+	less := *h.row
 	less.Devices = nil
 	for i := range stored.Executions {
-		if h.kept[h.prints[i]] && keeps(&stored.Executions[i]) {
+		e := &stored.Executions[i]
+		if h.kept[h.prints[i]] && (e.Keeps() || h.old && w.keeps(e, h.row.Since)) {
 			less.Devices = append(less.Devices, h.prints[i])
 		}
 	}
-	if len(less.Devices) == len(row.Devices) {
+	if len(less.Devices) == len(h.row.Devices) {
 		return nil
 	}
 	return h.store.KeepLess(ctx, &less)

@@ -66,6 +66,7 @@ func (w *worker) finish(ctx context.Context, m message) error {
 	if err == nil && (run.Status == job.StatusStopping || run.Status.Ended()) {
 		w.shard.EndRest(run.Unreached(), w.d.now())
 	}
+	w.review(ctx)
 	if err := w.store(ctx); err != nil {
 		return w.orMerge(ctx, err, m)
 	}

@@ -32,7 +32,8 @@ type Execution struct {
 	Answer []byte
 	// Truncated says that Answer was cut.
 	Truncated bool
-	// Reached says that a call may have reached the device. It is kept for exclusive runs alone, and until the state is final.
+	// Reached says that a call may have reached the device, until the state is final. Of runs that are not exclusive, which nobody asks, it
+	// says so only where a worker died.
 	Reached bool
 	// Values are what the hub said of the device when it was selected, for the job's placeholders, as ReadValues gives them; nil
 	// without placeholders, and once the state is final.
