@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fleetjobs/fleetjobs/internal/freeport"
 )
 
 // startedMark is what both services print once they listen ("successfully started on", "successfully listens on").
@@ -57,7 +58,7 @@ var errPortTaken = errors.New("port is taken")
 
 func (l launch) startOnce(ctx context.Context, name string, port int, args []string) (*service, error) {
 	if port == 0 {
-		free, err := freePort(ctx)
+		free, err := freeport.Find(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -151,19 +152,6 @@ func (s *service) kill() error {
 	}
 	<-s.exited
 	return nil
-}
-
-// freePort asks the system for a port that is free now.
-func freePort(ctx context.Context) (int, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return 0, fmt.Errorf("finding a free port: %w", err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		return 0, fmt.Errorf("finding a free port: %w", err)
-	}
-	return port, nil
 }
 
 // environWithout returns the environment without the variables whose names begin with prefix.

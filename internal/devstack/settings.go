@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/fleetjobs/fleetjobs/internal/azurite"
+	"github.com/fleetjobs/fleetjobs/internal/freeport"
 	"github.com/fleetjobs/fleetjobs/internal/pace"
 )
 
@@ -98,6 +100,11 @@ func (s *Stack) choosePorts() error {
 // freePorts checks that ports are free, and finds one for each that is 0.
 func freePorts(wanted ...int) (ports []int, err error) {
 	for _, port := range wanted {
+		if port == 0 {
+			if port, err = freeport.Find(context.Background()); err != nil {
+				return nil, err
+			}
+		}
 		listener, listenErr := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if listenErr != nil {
 			return nil, listenErr

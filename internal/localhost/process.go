@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/fleetjobs/fleetjobs/internal/freeport"
 )
 
 // readinessInterval is how often the host asks a starting handler for GET /.
@@ -45,7 +47,7 @@ type processSpec struct {
 
 // startProcess starts the handler on a free loopback port. It does not wait for it to be ready.
 func startProcess(spec processSpec) (*process, error) {
-	port, err := freePort()
+	port, err := freeport.Find(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -97,20 +99,6 @@ func handlerVariables(root string, port int) []string {
 		"FUNCTIONS_HTTPWORKER_ID=" + id,
 		"FUNCTIONS_APP_ROOT_PATH=" + root,
 	}
-}
-
-// freePort asks the kernel for a port that nobody uses now.
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // does not block
-	if err != nil {
-		return 0, fmt.Errorf("finding a free port: %w", err)
-	}
-	defer func() { _ = listener.Close() }()
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, errors.New("finding a free port: not a TCP address")
-	}
-	return address.Port, nil
 }
 
 // kill ends the process with SIGKILL, as the host always does, without waiting.

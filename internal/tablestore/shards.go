@@ -285,11 +285,11 @@ type ShardQuery struct {
 
 // shardColumns are what shardOf reads: all but the fingerprints, which are two thirds of a shard that nobody has opened yet.
 func shardColumns() string {
-	columns := "RowKey,Part,AtOnce,Closed,Owner,Until,Lost"
+	columns := []string{"RowKey", "Part", "AtOnce", "Closed", "Owner", "Until", "Lost"}
 	for i := range dataChunks {
-		columns += "," + chunkName("Data", i)
+		columns = append(columns, chunkName("Data", i))
 	}
-	return columns
+	return strings.Join(columns, ",")
 }
 
 // Shards lists shards in order.
