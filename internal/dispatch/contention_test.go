@@ -100,15 +100,21 @@ func (w *world) unused(op pace.Operation) {
 	require.False(w.t, ledger.Next.After(time.Now().Add(slotLead)), "reserved until %s", ledger.Next)
 }
 
+// overtaken gives a planner whose four stored shards somebody else opens once slots of the hub's allowance are reserved for them.
+func overtaken(t *testing.T) (w *world, p *planner, reserved *atomic.Int64) {
+	t.Helper()
+	opts := quick
+	opts.Rates = pace.Rates{pace.Methods: 0.01}
+	w = newWorld(t, opts)
+	reserved = w.reservations(pace.Methods, func() { w.openedBySomebody(4) })
+	return w, w.fed(4), reserved
+}
+
 // TestSlotsForWhichNoShardIsLeftAreGivenBack: a supervision opens a run's last shards while a planner reserves slots for them. Another
 // job may have the slots.
 func TestSlotsForWhichNoShardIsLeftAreGivenBack(t *testing.T) {
 	t.Parallel()
-	opts := quick
-	opts.Rates = pace.Rates{pace.Methods: 0.01}
-	w := newWorld(t, opts)
-	reserved := w.reservations(pace.Methods, func() { w.openedBySomebody(4) })
-	p := w.fed(4)
+	w, p, reserved := overtaken(t)
 	require.NoError(t, p.takeNext(t.Context()))
 	require.Equal(t, int64(2), reserved.Load(), "reserved and given back")
 	w.unused(pace.Methods)
@@ -118,11 +124,7 @@ func TestSlotsForWhichNoShardIsLeftAreGivenBack(t *testing.T) {
 // TestASupervisionGivesItsSlotsBack: a planner opened the shards that it had reserved them for.
 func TestASupervisionGivesItsSlotsBack(t *testing.T) {
 	t.Parallel()
-	opts := quick
-	opts.Rates = pace.Rates{pace.Methods: 0.01}
-	w := newWorld(t, opts)
-	reserved := w.reservations(pace.Methods, func() { w.openedBySomebody(4) })
-	p := w.fed(4)
+	w, p, reserved := overtaken(t)
 	_, err := p.d.runs.operation(p.run.ID, func() (*operation, error) { return p.local.op, nil })
 	require.NoError(t, err)
 	require.NoError(t, p.d.Handle(t.Context(), Delivery{Body: []byte(`{"kind":"supervise","run":"lock.0"}`)}))

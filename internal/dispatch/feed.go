@@ -151,10 +151,11 @@ func (f *feeder) takeNext(ctx context.Context) error {
 		f.local.release(o.mine)
 		return err
 	}
-	if err := o.giveBack(ctx); err != nil {
-		f.d.opts.Logger.WarnContext(ctx, "slots of the hub's allowance that nobody uses are lost", "run", f.run.ID, "error", err)
+	err := o.start(ctx)
+	if lost := o.giveBack(ctx); lost != nil {
+		f.d.opts.Logger.WarnContext(ctx, "slots of the hub's allowance that nobody uses are lost", "run", f.run.ID, "error", lost)
 	}
-	return o.start(ctx)
+	return err
 }
 
 // starves reports whether stored shards could be called now. Before a long list is stored to its end, its first devices are called.

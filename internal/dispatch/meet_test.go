@@ -14,7 +14,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 	"github.com/stretchr/testify/require"
 
-	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
 	"github.com/fleetjobs/fleetjobs/internal/tablestore"
 )
@@ -29,11 +28,7 @@ func TestARunWhoseWindowClosesGivesUpItsPlaceInTheRow(t *testing.T) {
 	opts.Now = clock.now
 	w := newWorld(t, opts)
 	w.hub.populate(1)
-	hold := make(chan struct{})
-	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
-		<-hold
-		return iothub.MethodResult{Status: 200}, nil
-	}
+	hold := w.hub.held(nil)
 	create := func(body string) {
 		def, err := job.Decode([]byte(body), clock.now())
 		require.NoError(t, err)
@@ -75,11 +70,7 @@ func TestADeviceCancelledBeforeItsShardOpensCountsOnce(t *testing.T) {
 	w := newWorld(t, quick)
 	w.hub.populate(40)
 	w.hub.tag(func(int) any { return "a" })
-	hold := make(chan struct{})
-	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
-		<-hold
-		return iothub.MethodResult{Status: 200}, nil
-	}
+	hold := w.hub.held(nil)
 	id := w.create(careful(`{"spreadBy":"tags.site","batches":[{"number":10},{"gate":{"approval":true}}]}`, ""))
 	w.run(func(ctx context.Context) bool {
 		rec, err := w.observer().Job(ctx, id)

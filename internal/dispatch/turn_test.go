@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/fleetjobs/fleetjobs/internal/iothub"
 	"github.com/fleetjobs/fleetjobs/internal/job"
 )
 
@@ -40,11 +39,7 @@ func TestRunsWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneAtATime)
 	w.hub.populate(1)
-	hold := make(chan struct{})
-	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
-		<-hold
-		return iothub.MethodResult{Status: 200}, nil
-	}
+	hold := w.hub.held(nil)
 	w.create(prioritised("first", 5))
 	w.run(func(context.Context) bool { return w.hub.called("dev-0") == 1 })
 	for _, id := range []string{"second", "third", "urgent"} {
@@ -84,11 +79,7 @@ func TestAnEditedPriorityChangesWhoIsNext(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneAtATime)
 	w.hub.populate(1)
-	hold := make(chan struct{})
-	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
-		<-hold
-		return iothub.MethodResult{Status: 200}, nil
-	}
+	hold := w.hub.held(nil)
 	w.create(prioritised("first", 5))
 	w.run(func(context.Context) bool { return w.hub.called("dev-0") == 1 })
 	for _, id := range []string{"second", "third", "fourth"} {
@@ -121,11 +112,7 @@ func TestARunThatWaitsIsCancelled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneAtATime)
 	w.hub.populate(1)
-	hold := make(chan struct{})
-	w.hub.answer = func(string, int) (iothub.MethodResult, error) {
-		<-hold
-		return iothub.MethodResult{Status: 200}, nil
-	}
+	hold := w.hub.held(nil)
 	w.create(prioritised("first", 5))
 	w.run(func(context.Context) bool { return w.hub.called("dev-0") == 1 })
 	for _, id := range []string{"urgent", "last"} {
